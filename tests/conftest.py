@@ -1,0 +1,56 @@
+"""What every test runs in: one thread a library, a home of its own, no GPU, a quiet TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Before any test imports NumPy or TensorFlow. The tests run two at a time; more threads would only wait for each other.
+os.environ.update(
+    CUDA_VISIBLE_DEVICES="-1",
+    GRPC_VERBOSITY="ERROR",
+    MKL_NUM_THREADS="1",
+    NUMEXPR_NUM_THREADS="1",
+    OMP_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    TF_CPP_MIN_LOG_LEVEL="3",
+    TF_NUM_INTEROP_THREADS="1",
+    TF_NUM_INTRAOP_THREADS="1",
+)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Nothing of the user's is read, nothing is left behind.
+_home = tempfile.mkdtemp(prefix="speech_rnn_home_")
+os.environ.update(
+    HOME=_home,
+    MPLCONFIGDIR=f"{_home}/matplotlib",
+    XDG_CACHE_HOME=f"{_home}/.cache",
+    XDG_CONFIG_HOME=f"{_home}/.config",
+    XDG_DATA_HOME=f"{_home}/.local/share",
+)
+
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, database=None, print_blob=False, max_examples=50
+)
+hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder that holds speech_commands_original/ and others; the test skips where it is not given."""
+    given = os.environ.get("SPEECH_RNN_DATA")
+    if not given:
+        pytest.skip("SPEECH_RNN_DATA is not set to the folder that holds speech_commands_original/")
+    folder = Path(given)
+    if not (folder / "speech_commands_original").is_dir():
+        pytest.skip(f"SPEECH_RNN_DATA={given} has no speech_commands_original/")
+    return folder
