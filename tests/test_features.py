@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from speech_rnn.config import FeatureSettings
+from speech_rnn.errors import AudioError
+from speech_rnn.features import log_mel, mfcc, mfcc_from_log_mel
+
+SETTINGS = FeatureSettings()
+SMALL = FeatureSettings(clip_length=4_000, n_mels=20, n_mfcc=13, win_length=400)
+
+
+def noise(clips: int, length: int, seed: int = 0) -> NDArray[np.float32]:
+    levels = np.geomspace(1e-4, 0.3, clips)[:, np.newaxis]
+    return (np.random.default_rng(seed).standard_normal((clips, length)) * levels).astype(np.float32)
+
+
+def librosa_mfcc(clip: NDArray[np.float32], settings: FeatureSettings) -> NDArray[np.float32]:
+    """One clip, as librosa's documentation has it; top_db=None since a fixed floor is the definition."""
+    power = librosa.feature.melspectrogram(
+        y=clip,
+        sr=settings.sample_rate,
+        n_fft=settings.n_fft,
+        win_length=settings.win_length,
+        hop_length=settings.hop_length,
+        center=False,
+        n_mels=settings.n_mels,
+        fmin=settings.f_min,
+        fmax=settings.f_max,
+    )
+    decibels = librosa.power_to_db(power, ref=1.0, amin=settings.power_floor, top_db=None)
+    return librosa.feature.mfcc(S=decibels, n_mfcc=settings.n_mfcc).T
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, SMALL], ids=["usual", "small"])
+def test_a_batch_equals_librosa_clip_by_clip(settings: FeatureSettings) -> None:
+    samples = noise(70, settings.clip_length)
+
+    expected = np.stack([librosa_mfcc(clip, settings) for clip in samples])
+
+    result = mfcc(samples, settings)
+    assert result.dtype == np.float32 and result.shape == (70, settings.n_frames, settings.n_mfcc)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+def test_log_mel_of_a_tone_is_the_formula_in_float64() -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 1_000 * np.arange(SETTINGS.clip_length) / 16_000)
+    window = np.zeros(512)
+    window[16:496] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(480) / 480)
+    spectrum = np.fft.rfft(tone[160 * 3 : 160 * 3 + 512] * window)
+    bands = librosa.filters.mel(sr=16_000, n_fft=512, n_mels=40, fmin=20.0, fmax=7_600.0, dtype=np.float64)
+    expected = 10 * np.log10(np.maximum(bands @ np.abs(spectrum) ** 2, 1e-8))
+
+    result = log_mel(tone[np.newaxis].astype(np.float32), SETTINGS)[0, 3]
+
+    np.testing.assert_allclose(result, expected, atol=1e-2)
+
+
+def test_mfcc_is_the_orthonormal_cosine_transform_of_log_mel() -> None:
+    samples = noise(2, SMALL.clip_length)
+    decibels = log_mel(samples, SMALL)
+    n = np.arange(20)
+    matrix = np.sqrt(2 / 20) * np.cos(np.pi / 20 * (n[:, np.newaxis] + 0.5) * np.arange(13))
+    matrix[:, 0] = np.sqrt(1 / 20)
+
+    expected = decibels @ matrix
+
+    np.testing.assert_allclose(mfcc_from_log_mel(decibels, SMALL), expected, atol=1e-3)
+    np.testing.assert_allclose(mfcc(samples, SMALL), expected, atol=1e-3)
+
+
+def test_a_frame_depends_on_its_own_samples_only() -> None:
+    loud = noise(1, SETTINGS.clip_length)
+    loud[0, 8_000:] = 0.9
+
+    alone = mfcc(loud[:, 1_600 : 1_600 + 512], SETTINGS)
+
+    np.testing.assert_allclose(mfcc(loud, SETTINGS)[:, 10:11], alone, atol=1e-3)
+
+
+def test_silence_lies_on_the_floor() -> None:
+    silence = np.zeros((2, 16_000), np.float32)
+
+    np.testing.assert_allclose(log_mel(silence, SETTINGS), -80.0, atol=1e-4)
+    np.testing.assert_allclose(mfcc(silence, SETTINGS)[..., 0], -80.0 * np.sqrt(40), atol=1e-3)
+
+
+def test_any_length_from_one_frame_up_and_no_clips_at_all() -> None:
+    assert mfcc(noise(3, 512), SETTINGS).shape == (3, 1, 40)
+    assert mfcc(noise(1, 40_000), SETTINGS).shape == (1, 247, 40)
+    assert mfcc(np.zeros((0, 16_000), np.float32), SETTINGS).shape == (0, 97, 40)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 32_767.0])
+def test_what_is_not_sound_is_refused(value: float) -> None:
+    samples = noise(3, 16_000)
+    samples[1, 77] = value
+
+    with pytest.raises(AudioError, match=f"sample {value} must be"):
+        mfcc(samples, SETTINGS)
+
+
+def test_wrong_shapes_and_types_are_refused() -> None:
+    with pytest.raises(AudioError, match="511 samples must be at least one frame, n_fft=512"):
+        mfcc(noise(2, 511), SETTINGS)
+    with pytest.raises(AudioError, match="int16 must be float32"):
+        mfcc(np.zeros((2, 16_000), np.int16), SETTINGS)
+    with pytest.raises(AudioError, match=r"shape \(16000,\) must be \[clips, samples\]"):
+        mfcc(np.zeros(16_000, np.float32), SETTINGS)
+    with pytest.raises(AudioError, match=r"must be \[clips, frames, 40\]"):
+        mfcc_from_log_mel(np.zeros((1, 97, 13), np.float32), SETTINGS)
