@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +18,8 @@ def new_file(path: Path) -> Iterator[Path]:
     ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    beside = Path(name)
+    beside = _beside(path)
     try:
-        beside.chmod(0o666 & ~_umask())
         yield beside
         _flush(beside)
         beside.replace(path)
@@ -46,15 +43,15 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     if path.exists() and not replace:
         raise FileExistsError(f"{path} is there already")
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))
+    beside = _beside(path)
+    beside.mkdir()
     try:
-        beside.chmod(0o777 & ~_umask())
         yield beside
         for file in beside.rglob("*"):
             if file.is_file():
                 _flush(file)
         if path.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-old-", dir=path.parent))
+            aside = _beside(path)
             path.replace(aside)
             beside.replace(path)
             shutil.rmtree(aside, ignore_errors=True)
@@ -84,8 +81,6 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    # Only setting the mask tells what it is.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder that no other process has."""
+    return path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{path.suffix}")
