@@ -1,0 +1,94 @@
+"""Work on all cores: results in order, never more than a few ahead, and no process left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+from typing import TypeVar
+
+from speech_rnn.errors import SpeechRnnError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def n_cores() -> int:
+    """Cores that this process may use; a container often gives fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def process_pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: object) -> ProcessPoolExecutor:
+    """A pool of spawned processes that ends with this one, however it ends.
+
+    Spawned, because a fork of a process in which TensorFlow runs threads may hang. They ignore Ctrl-C, which is this
+    process's to handle, and leave by themselves when it is killed.
+
+    Args:
+        workers: processes.
+        prepare: a module's function that each process calls first, with the arguments.
+        arguments: picklable.
+    """
+    return ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start, initargs=(prepare, arguments)
+    )
+
+
+def map_in_order(
+    function: Callable[[T], R], items: Iterable[T], workers: int, pool: ProcessPoolExecutor | None = None
+) -> Iterator[R]:
+    """``function(item)`` of each item, computed in ``workers`` processes, in the order of the items.
+
+    At most ``2 * workers`` results are under way or waiting, so memory is bounded however slowly they are taken.
+
+    Args:
+        function: a module's function or another picklable callable; its errors are raised here.
+        items: picklable; taken one by one, when there is room.
+        workers: processes; with 1 and no pool everything happens in this one.
+        pool: of that many workers, kept for further calls; one for this call alone where not given.
+
+    Raises:
+        SpeechRnnError: a process was killed.
+    """
+    if workers <= 1 and pool is None:
+        yield from map(function, items)
+        return
+    used = pool or process_pool(workers)
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            pending.append(used.submit(function, item))
+            if len(pending) >= 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool:
+        raise SpeechRnnError(
+            "a worker process ended before its work was done: killed for want of memory (then free some), or started "
+            "by a script without `if __name__ == '__main__':` (then add it)"
+        ) from None
+    finally:
+        for future in pending:
+            future.cancel()
+        if pool is None:
+            used.shutdown(cancel_futures=True)
+
+
+def _start(prepare: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_when_orphaned, daemon=True).start()
+    if prepare is not None:
+        prepare(*arguments)
+
+
+def _leave_when_orphaned() -> None:
+    parent = parent_process()
+    if parent is not None:
+        # A pool's worker holds both ends of its queue and would wait for work for ever.
+        connection.wait([parent.sentinel])
+        os._exit(1)
