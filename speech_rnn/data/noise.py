@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +94,8 @@ def _stretch(
     noise = np.array(recording[start : min(start + length, end)], dtype=np.float32)
     if len(noise) < length:
         noise = np.resize(noise, length)
-    noise -= noise.mean()
-    return noise, float(np.sqrt(noise.dot(noise) / length))
+    noise -= np.add.reduce(noise) / np.float32(length)
+    return noise, sqrt(float(noise.dot(noise)) / length)
 
 
 @lru_cache(maxsize=2)
