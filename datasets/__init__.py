@@ -1,0 +1,1 @@
+"""What builds the embedded corpus; ``datasets/README.md`` says how."""

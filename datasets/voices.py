@@ -1,0 +1,86 @@
+"""Who says which words in the embedded corpus, and in which part.
+
+The espeak-ng variants were chosen by ``python -m datasets.choose_voices``: left out are whispers and those whose words
+a classifier trained on the other voices gets wrong, and all but one of near doubles. Variants that sound alike are in
+one part together, so that validation and testing are voices never trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speech_rnn.data.clips import Part
+
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+OTHER_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("bed", "bird", "cat", "dog", "happy", "house", "marvin", "sheila", "tree", "wow"),
+)
+WORDS = (*COMMANDS, *OTHER_WORDS)
+
+# Clips a word. A task draws its unknown word from twenty, so each of those needs fewer.
+COMMAND_TAKES: dict[Part, int] = {"training": 165, "validation": 35, "testing": 35}
+OTHER_TAKES: dict[Part, int] = {"training": 92, "validation": 16, "testing": 16}
+
+# Files of espeak-ng's `lang/gmw` for English.
+ACCENTS = (
+    *("en", "en-US", "en-029", "en-GB-scotland"),
+    *("en-GB-x-rp", "en-GB-x-gbclan", "en-GB-x-gbcwmd", "en-US-nyc"),
+)
+
+ESPEAK_VARIANTS: dict[Part, tuple[str, ...]] = {
+    "training": (
+        *("Alex", "Andrea", "Andy", "AnxiousAndy", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Marco"),
+        *("Mike", "Mr serious", "Reed", "RicishayMax", "RicishayMax3", "Tweaky", "UniRobot", "adam", "anika"),
+        *("anikaRobot", "announcer", "aunty", "benjamin", "caleb", "croak", "david", "edward", "f2", "f4", "f5"),
+        *("fast", "grandpa", "ian", "iven", "iven3", "iven4", "john", "klatt", "klatt2", "klatt3", "klatt5"),
+        *("linda", "m1", "m3", "m5", "m6", "max", "michel", "miguel", "mike2", "pablo", "rob", "robert"),
+        *("robosoft", "robosoft2", "robosoft3", "robosoft4", "robosoft5", "robosoft7", "robosoft8"),
+        *("steph", "steph2"),
+    ),
+    "validation": (
+        *("Mario", "Nguyen", "RicishayMax2", "Storm", "belinda", "ed", "f1", "grandma", "m2", "m7", "paul", "pedro"),
+        "victor",
+    ),
+    "testing": (
+        *("Annie", "Denis", "Michael", "antonio", "boris", "f3", "gustave", "m4", "m8", "marcelo", "quincy"),
+        *("robosoft6", "sandro", "travis"),
+    ),
+}
+
+FLITE_VOICES: dict[Part, tuple[str, ...]] = {
+    "training": ("kal16", "awb"),
+    "validation": ("rms",),
+    "testing": ("slt",),
+}
+# These four are recorded people, re-synthesized: they get more of the takes than a variant of espeak-ng.
+FLITE_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice of one of the two engines.
+
+    Attributes:
+        engine: ``espeak`` or ``flite``.
+        name: as the engine calls it: a variant (``m1``) or a voice (``slt``).
+    """
+
+    engine: str
+    name: str
+
+    @property
+    def speaker(self) -> str:
+        """Its name in the index: ``espeak-m1``, ``flite-slt``."""
+        return f"{self.engine}-{self.name.lower().replace(' ', '-')}"
+
+
+def voices_of(part: Part, *, flite: bool = True) -> list[Voice]:
+    """All voices of a part, espeak-ng's first."""
+    espeak_voices = [Voice("espeak", name) for name in ESPEAK_VARIANTS[part]]
+    return espeak_voices + ([Voice("flite", name) for name in FLITE_VOICES[part]] if flite else [])
+
+
+def takes_of(word: str, part: Part) -> int:
+    """How many clips of a word a part holds."""
+    return (COMMAND_TAKES if word in COMMANDS else OTHER_TAKES)[part]
