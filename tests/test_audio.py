@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -252,6 +252,7 @@ def test_an_mp3_with_a_tag_before_or_behind_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "form", "subtype"), [f[:3] for f in FORMATS if f[1] not in ("RF64",)])
+@settings(max_examples=15)
 @given(share=st.floats(0.0, 0.97))
 def test_a_file_cut_off_anywhere_is_refused(suffix: str, form: str, subtype: str, share: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -261,6 +262,21 @@ def test_a_file_cut_off_anywhere_is_refused(suffix: str, form: str, subtype: str
 
         with pytest.raises(AudioError, match=f"a.{suffix}"):
             read_audio(path, RATE)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (22_050, 2), (44_100, 1), (48_000, 2)])
+def test_an_mp3_that_was_cut_off_is_refused_before_its_decoder_writes_to_the_terminal(
+    tmp_path: Path, rate: int, channels: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    samples = np.repeat(voice_like(rate)[:, None], channels, axis=1)
+    content = written(tmp_path / "a.mp3", samples, rate).read_bytes()
+    (tmp_path / "b.mp3").write_bytes(content[: len(content) * 3 // 4])
+
+    assert len(read_audio(tmp_path / "a.mp3", RATE)) == RATE
+    with pytest.raises(AudioError, match=r"is cut off: .* bytes are missing"):
+        read_audio(tmp_path / "b.mp3", RATE)
+
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("missing", [1, 2, 999, 1_999, 2_000])
