@@ -7,6 +7,7 @@ whole batches.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil, sqrt
 from typing import NamedTuple
@@ -44,6 +45,27 @@ class Bend(NamedTuple):
     shift: int
     gain_db: float
     snr_db: float | None
+
+
+def generators(seed: int, purpose: str, epoch: int, keys: NDArray[np.int64]) -> Iterator[np.random.Generator]:
+    """A generator for each key; one object, set anew at each step, since making one costs five times as much.
+
+    Args:
+        seed: the run's.
+        purpose: what is drawn.
+        epoch: of the run.
+        keys: int64 [clips].
+
+    Yields:
+        A generator at the beginning of the key's own 2**64 draws, valid until the next one is taken.
+    """
+    rng = generator(seed, purpose, epoch)
+    philox = rng.bit_generator
+    state = philox.state
+    for key in keys.astype(np.uint64):
+        state["state"]["counter"][1] = key
+        philox.state = state
+        yield rng
 
 
 def draw_bend(rng: np.random.Generator, settings: AugmentationSettings, sample_rate: int) -> Bend:
@@ -98,8 +120,7 @@ def augment(
         its waveform, its key, seed and epoch only.
     """
     bent = np.empty(waveforms.shape, dtype=np.float32)
-    for row, waveform, key in zip(bent, waveforms, keys.tolist(), strict=True):
-        rng = generator(seed, "augmentation", epoch, key)
+    for row, waveform, rng in zip(bent, waveforms, generators(seed, "augmentation", epoch, keys), strict=True):
         bend = draw_bend(rng, settings, sample_rate)
         if bend.room is not None:
             waveform = reverberate(waveform, bend.room, bend.direct_to_reverberant_db, sample_rate)
@@ -156,8 +177,8 @@ def mask(
     limits = [settings.time_mask_frames] * settings.time_masks + [
         settings.frequency_mask_mels
     ] * settings.frequency_masks
-    for clip, mean, key in zip(masked, means, keys.tolist(), strict=True):
-        draws = generator(seed, "masks", epoch, key).random(2 * n_masks).tolist()
+    for clip, mean, rng in zip(masked, means, generators(seed, "masks", epoch, keys), strict=True):
+        draws = rng.random(2 * n_masks).tolist()
         for n, limit in enumerate(limits):
             size = n_frames if n < settings.time_masks else n_mels
             width = int(draws[2 * n] * (min(limit, size) + 1))
@@ -199,8 +220,9 @@ def splice(
     fade = min(round(_CROSS_FADE_S * sample_rate), length // 4)
     rising = np.linspace(0.0, 1.0, fade, dtype=np.float32)
     middle = length // 2
-    for row, beginning, ending, key in zip(spliced, first, second, keys.tolist(), strict=True):
-        shares = 0.4 + 0.2 * generator(seed, "splice", epoch, key).random(2)
+    rngs = generators(seed, "splice", epoch, keys)
+    for row, beginning, ending, rng in zip(spliced, first, second, rngs, strict=True):
+        shares = 0.4 + 0.2 * rng.random(2)
         cuts = _energy_passed(beginning, shares[0]), _energy_passed(ending, shares[1])
         level = active_rms(ending)
         gain = active_rms(beginning) / level if level > 0 else 1.0

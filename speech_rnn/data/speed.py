@@ -70,8 +70,9 @@ def change_speed(samples: NDArray[np.float32], speed: Speed) -> NDArray[np.float
     padded = np.zeros((n_blocks - 1) * step + frame, dtype=np.float32)
     end = min(len(samples), len(padded) - _HALF_TAPS)
     padded[_HALF_TAPS : _HALF_TAPS + end] = samples[:end]
-    itemsize = padded.itemsize
-    frames = np.lib.stride_tricks.as_strided(padded, (n_blocks, frame), (step * itemsize, itemsize))
+    # Frames overlap. Copied, because BLAS wants rows apart.
+    strides = (step * padded.itemsize, padded.itemsize)
+    frames = np.ndarray((n_blocks, frame), np.float32, padded, strides=strides).copy()
     changed: NDArray[np.float32] = frames @ filters
     return changed.reshape(-1)[:length]
 

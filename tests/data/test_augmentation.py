@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speech_rnn.config import AugmentationSettings
-from speech_rnn.data.augmentation import Bend, active_rms, augment, draw_bend, mask, splice
+from speech_rnn.data.augmentation import Bend, active_rms, augment, draw_bend, generators, mask, splice
 from speech_rnn.data.noise import NoiseBank
-from speech_rnn.draws import generator
 
 OFF = AugmentationSettings.off()
 BANK = NoiseBank([np.random.default_rng(5).integers(-2_000, 2_000, 200_000).astype(np.int16)], 16_000)
@@ -25,7 +24,7 @@ def bend(
 
 
 def drawn(key: int, settings: AugmentationSettings, seed: int = 1, epoch: int = 0) -> Bend:
-    return draw_bend(generator(seed, "augmentation", epoch, key), settings, 16_000)
+    return draw_bend(next(generators(seed, "augmentation", epoch, np.array([key]))), settings, 16_000)
 
 
 def noise_clips(n: int, level: float = 0.1, seed: int = 0, length: int = 16_000) -> NDArray[np.float32]:
@@ -207,6 +206,17 @@ def test_a_row_does_not_depend_on_the_rest_of_the_batch(
         assert np.array_equal(mask(mels[n : n + 1], one, seed=seed, epoch=epoch, settings=settings)[0], masked[n])
         alone = splice(clips[n : n + 1], clips[n : n + 1, ::-1], one, seed=seed, epoch=epoch, sample_rate=16_000)
         assert np.array_equal(alone[0], spliced[n])
+
+
+def test_the_generator_of_a_key_does_not_depend_on_the_draws_before() -> None:
+    keys = np.array([3, 2**62, -1, 3])
+    draws = []
+    for n, rng in enumerate(generators(1, "test", 0, keys)):
+        draws.append(rng.random(4))
+        rng.integers(10, size=n, dtype=np.uint32)
+
+    assert np.array_equal(draws[0], draws[3])
+    assert len({draw for four in draws[:3] for draw in four.tolist()}) == 12
 
 
 def test_every_epoch_seed_and_key_bends_another_way() -> None:
