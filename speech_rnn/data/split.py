@@ -33,7 +33,7 @@ def official_part(file_name: str, validation_percentage: float = 10.0, testing_p
         >>> official_part("left/1a3b5c7d_nohash_0.wav") == official_part("go/1a3b5c7d_nohash_3.opus")
         True
     """
-    speaker = re.sub(r"_nohash_.*$", "", PurePosixPath(file_name).name)
+    speaker = re.sub(r"_nohash_.*$", "", file_name.rpartition("/")[2])
     digest = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
     percentage = digest % (MAX_NUM_WAVS_PER_CLASS + 1) * (100.0 / MAX_NUM_WAVS_PER_CLASS)
     if percentage < validation_percentage:
@@ -50,7 +50,7 @@ def speaker_of(file_name: str) -> str:
         >>> speaker_of("yes/0a7c2a8d_nohash_0.wav"), speaker_of("yes/take 3.wav")
         ('0a7c2a8d', '')
     """
-    speaker, separator, _ = PurePosixPath(file_name).name.partition("_nohash_")
+    speaker, separator, _ = file_name.rpartition("/")[2].partition("_nohash_")
     return speaker if separator else ""
 
 

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from speech_rnn.errors import SpeechRnnError
+from speech_rnn.processes import map_in_order, n_cores
+
+WATCHER = """
+import os
+import sys
+from speech_rnn.processes import process_pool
+
+if __name__ == "__main__":
+    pool = process_pool(2)
+    print(*{pool.submit(os.getpid).result() for _ in range(20)}, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert list(map_in_order(abs, range(-50, 50), workers=2)) == [abs(item) for item in range(-50, 50)]
+
+
+def test_one_worker_is_this_process() -> None:
+    assert set(map_in_order(_own_id, range(3), workers=1)) == {os.getpid()}
+
+
+def _own_id(_: int) -> int:
+    return os.getpid()
+
+
+def test_items_are_taken_only_as_results_are() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for item in range(1_000):
+            taken.append(item)
+            yield item
+
+    results = map_in_order(abs, items(), workers=2)
+    assert next(results) == 0
+    assert len(taken) == 4
+    assert next(results) == 1
+    assert len(taken) == 5
+    results.close()
+
+
+def test_an_error_of_the_work_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(map_in_order(int, ["1", "x", "2"], workers=2))
+
+
+def test_a_killed_worker_is_an_error_of_one_line() -> None:
+    with pytest.raises(SpeechRnnError, match="a worker process ended before its work was done") as found:
+        list(map_in_order(os._exit, [3, 3], workers=2))
+
+    assert "\n" not in str(found.value)
+
+
+def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "watcher.py"
+    script.write_text(WATCHER)
+    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [psutil.Process(int(number)) for number in parent.stdout.readline().split()]
+        assert workers
+
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+
+        gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert (len(gone), alive) == (len(workers), [])
+
+
+def test_the_cores_are_those_this_process_may_use() -> None:
+    assert n_cores() == len(psutil.Process().cpu_affinity() or [])
