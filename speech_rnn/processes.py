@@ -41,7 +41,7 @@ def process_pool(workers: int, prepare: Callable[..., None] | None = None, *argu
 
 def map_in_order(
     function: Callable[[T], R], items: Iterable[T], workers: int, pool: ProcessPoolExecutor | None = None
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """``function(item)`` of each item, computed in ``workers`` processes, in the order of the items.
 
     At most ``2 * workers`` results are under way or waiting, so memory is bounded however slowly they are taken.
