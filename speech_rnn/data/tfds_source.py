@@ -160,7 +160,7 @@ def join_pieces(pieces: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
     whole = [index for index, piece in enumerate(pieces) if len(piece) == 2 * PIECE_STEP]
     heads = _only_one({index: pieces[index][:PIECE_STEP].tobytes() for index in whole})
     tails = _only_one({index: pieces[index][PIECE_STEP:].tobytes() for index in whole})
-    follower = {index: heads[half] for half, index in tails.items() if half in heads and heads[half] != index}
+    follower = {index: heads[half] for half, index in tails.items() if half in heads}
     followers = set(follower.values())
 
     recordings = []

@@ -192,6 +192,17 @@ def test_a_second_source_on_prepared_records_needs_no_network_and_agrees(prepare
     assert first.title == f"tfds:{prepared}"
 
 
+def test_records_in_many_files_come_in_one_order(official: Path, prepared: Path, tmp_path: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(try_download_gcs=False, num_shards=5)
+    with served(official) as address, builder_of(official, address):
+        tfds.builder("speech_commands", data_dir=tmp_path).download_and_prepare(download_config=config)
+
+    assert len(list(tmp_path.rglob("*train.tfrecord-*-of-00005"))) == 5
+    assert contents(TfdsSource(tmp_path)) == contents(TfdsSource(prepared))
+
+
 def test_digest_changes_with_one_sample(prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared / "speech_commands", tmp_path / "speech_commands")
     shard = next(tmp_path.rglob("*train.tfrecord*"))
@@ -321,9 +332,13 @@ def test_pieces_in_any_order_become_the_recordings_they_were_cut_from() -> None:
 
 
 def test_pieces_that_fit_more_than_one_other_are_left_alone() -> None:
-    silence = np.zeros(16_000, np.int16)
-    loop = np.tile(np.arange(8_000, dtype=np.int16), 2)
+    rng = np.random.default_rng(0)
+    a, b, c, d = (rng.integers(-9, 9, 8_000, np.int16) for _ in range(4))
+    two_ways_on = [np.concatenate(halves) for halves in ((a, b), (b, c), (b, d))]
+    two_ways_here = [np.concatenate(halves) for halves in ((a, c), (b, c), (c, d))]
+    silence = [np.zeros(16_000, np.int16)] * 2
+    loop = [np.tile(a, 2)]
+    short = [a[:5_000]]
 
-    joined = join_pieces([silence, silence, loop, silence[:5_000]])
-
-    assert [len(piece) for piece in joined] == [16_000, 16_000, 16_000, 5_000]
+    for pieces in (two_ways_on, two_ways_here, silence, loop, short):
+        assert [piece.tobytes() for piece in join_pieces(pieces)] == [piece.tobytes() for piece in pieces]
