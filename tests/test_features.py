@@ -46,6 +46,31 @@ def test_a_batch_equals_librosa_clip_by_clip(settings: FeatureSettings) -> None:
     np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("power_floor", [1e-10, 1e-8, 1e-6])
+def test_clean_loud_sound_equals_librosa_down_to_any_floor(power_floor: float) -> None:
+    settings = FeatureSettings(power_floor=power_floor)
+    time = np.arange(16_000) / 16_000
+    tones = [level * np.sin(2 * np.pi * hz * time) for hz in (100, 437, 3_000) for level in (1e-3, 0.1, 1.0)]
+    chirp = np.sin(2 * np.pi * (100 * time + 3_500 * time**2))
+    burst = np.where(time % 0.2 < 0.1, tones[2], 0.0)
+    samples = np.stack([*tones, chirp, burst, np.full(16_000, 0.5), np.eye(1, 16_000, 5_000)[0]]).astype(np.float32)
+
+    expected = np.stack([librosa_mfcc(clip, settings) for clip in samples])
+
+    np.testing.assert_allclose(mfcc(samples, settings), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, SMALL], ids=["usual", "small"])
+def test_a_clip_gives_the_same_bits_in_any_company(settings: FeatureSettings) -> None:
+    samples = noise(20, settings.clip_length)
+    samples[3] = np.sin(np.arange(settings.clip_length))
+
+    together = mfcc(samples, settings)
+
+    np.testing.assert_array_equal(np.concatenate([mfcc(clip[np.newaxis], settings) for clip in samples]), together)
+    np.testing.assert_array_equal(mfcc(samples[::-1], settings)[::-1], together)
+
+
 def test_log_mel_of_a_tone_is_the_formula_in_float64() -> None:
     tone = 0.5 * np.sin(2 * np.pi * 1_000 * np.arange(SETTINGS.clip_length) / 16_000)
     window = np.zeros(512)
@@ -91,6 +116,9 @@ def test_silence_lies_on_the_floor() -> None:
 def test_any_length_from_one_frame_up_and_no_clips_at_all() -> None:
     assert mfcc(noise(3, 512), SETTINGS).shape == (3, 1, 40)
     assert mfcc(noise(1, 40_000), SETTINGS).shape == (1, 247, 40)
+    np.testing.assert_allclose(
+        mfcc(noise(1, 200_000), SETTINGS)[0], librosa_mfcc(noise(1, 200_000)[0], SETTINGS), atol=1e-3
+    )
     assert mfcc(np.zeros((0, 16_000), np.float32), SETTINGS).shape == (0, 97, 40)
 
 
