@@ -106,7 +106,7 @@ def build_step(classifier: keras.Model) -> keras.Model:
         and outputs ``[logits float32 [batch, n_labels], new state, ...]``; states start as zeros.
     """
     normalization = classifier.get_layer("normalization")
-    n_steps, width = classifier.get_layer("stack").target_shape
+    width = classifier.get_layer("stack").target_shape[1]
     n_mfcc = classifier.input_shape[-1]
     frames = keras.Input((width // n_mfcc, n_mfcc), name="frames")
     states = [keras.Input((size,), name=f"state_{i}") for i, size in enumerate(state_sizes(classifier))]
@@ -179,4 +179,4 @@ def macs_per_step(model: keras.Model) -> int:
 def macs_per_second(model: keras.Model, features: FeatureSettings) -> float:
     """Multiply-accumulates of the classifier for one second of audio, the front end left out."""
     stack = model.get_layer("stack").target_shape[1] // features.n_mfcc
-    return macs_per_step(model) / (stack * features.hop_s)
+    return float(macs_per_step(model) / (stack * features.hop_s))

@@ -1,0 +1,92 @@
+"""The command ``speech-rnn``: which commands there are, and how each ends.
+
+Exit codes: 0 done; 1 failed, one line says why; 2 wrong usage; 130 interrupted, one line says how to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from speech_rnn import __version__
+from speech_rnn.errors import SpeechRnnError
+
+# Kept here, not in the modules, so that --help needs none of them.
+COMMANDS = {
+    "demo": "Train both cells on synthetic words, export and compare them, in about two minutes.",
+    "data": "Look at recordings before training: level, speakers, doubles, bandwidth.",
+    "train": "Train a recognizer of words.",
+    "evaluate": "Measure how good a run or a model is, with intervals.",
+    "export": "Turn a run into files for apps: SavedModel and TFLite, checked.",
+    "recognize": "Say which words are heard in sound files.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is called: ``recognize`` starts without what ``train`` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command: click.Command = import_module(f"speech_rnn.cli.{cmd_name}").command
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("speech_rnn"):
+                raise
+            raise SpeechRnnError(
+                f"{cmd_name} needs the package {error.name}, which the base install leaves out; "
+                "pip install 'speech-rnn[train]' brings it"
+            ) from None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="speech-rnn")
+def speech_rnn() -> None:
+    """Teach a device a handful of words: Keras LSTM and GRU on MFCCs, the same in every form.
+
+    \b
+    speech-rnn demo                                  see it all in two minutes
+    speech-rnn train --data FOLDER --cell gru        FOLDER: a sub-folder a word
+    speech-rnn export runs/gru-12 -o my-model
+    speech-rnn recognize hello.wav --model my-model
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    # Libraries log to standard error before anyone can tell them not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        speech_rnn.main(prog_name="speech-rnn", standalone_mode=False)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "speech-rnn"
+        _end(2, f"{command}: {error.format_message()} Try '{command} --help'.")
+    except SpeechRnnError as error:
+        _end(1, f"speech-rnn: {error}")
+    except (KeyboardInterrupt, click.Abort) as error:
+        _end(130, f"speech-rnn: {error}" if str(error) else "speech-rnn: interrupted")
+    except BrokenPipeError:
+        # Whoever read our output has closed it (head, less): not an error, and Python must not flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _end(code: int, message: str) -> NoReturn:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

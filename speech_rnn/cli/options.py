@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def default_cache() -> Path:
+    """Where decoded recordings are kept: ``$XDG_CACHE_HOME/speech_rnn``, usually ``~/.cache/speech_rnn``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speech_rnn"
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+data_option: Decorator = click.option(
+    "--data",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="Recordings: a folder with a sub-folder a word, 'corpus' (embedded, synthetic), 'tfds' or 'tfds:DIR' "
+    "(Google Speech Commands by TensorFlow Datasets). May be given several times.",
+)
+cache_option: Decorator = click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_cache,
+    show_default="~/.cache/speech_rnn",
+    help="Folder for decoded recordings (32 kB a second of sound).",
+)
+workers_option: Decorator = click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    default=None,
+    show_default="one a core",
+    help="Processes that prepare sound beside the training; 0: none.",
+)

@@ -1,0 +1,137 @@
+"""What is to be told apart, and which clips an epoch hears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn import draws
+from speech_rnn.config import TaskSettings
+from speech_rnn.data.clips import SILENCE, UNKNOWN, Clip, Part
+from speech_rnn.errors import DataError
+
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+# The words of Speech Commands V2: Warden 2018, arXiv:1804.03209, table 2.
+OTHER_WORDS = (
+    *("backward", "bed", "bird", "cat", "dog", "eight", "five", "follow", "forward", "four", "happy", "house"),
+    *("learn", "marvin", "nine", "one", "seven", "sheila", "six", "three", "tree", "two", "visual", "wow", "zero"),
+)
+USUAL_SHARE = 0.1  # of unknown and of silence, as in the official recipe
+
+
+@dataclass(frozen=True)
+class Items:
+    """What an epoch hears, in order.
+
+    Attributes:
+        clip: int64 [n], index in the store; -1 for a stretch of background noise.
+        label: int64 [n], index into the task's labels.
+        key: int64 [n], what the draws for an item are keyed by; no two items of a part share one.
+    """
+
+    clip: NDArray[np.int64]
+    label: NDArray[np.int64]
+    key: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Items:
+        return Items(self.clip[rows], self.label[rows], self.key[rows])
+
+
+class Task:
+    """The labels of a model, and the draw of clips for them.
+
+    Attributes:
+        labels: in the order of the scores: silence and unknown first where the task has them, then the words.
+        words: the labels that are words.
+    """
+
+    def __init__(self, settings: TaskSettings, clips: Sequence[Clip]) -> None:
+        """Set the task for a store's clips.
+
+        Raises:
+            DataError: a word has no training clip, or unknown is asked for and no other word is there.
+        """
+        self.words = _words(settings, clips)
+        usual = 0.0 if settings.labels in ("35", "all") else USUAL_SHARE
+        self._unknown_share = usual if settings.unknown_share is None else settings.unknown_share
+        self._silence_share = usual if settings.silence_share is None else settings.silence_share
+        self._wanted: dict[Part, NDArray[np.int64]] = {}
+        self._others: dict[Part, NDArray[np.int64]] = {}
+        known = set(self.words)
+        for part in ("training", "validation", "testing"):
+            of_part = [i for i, clip in enumerate(clips) if clip.part == part]
+            self._wanted[part] = np.array([i for i in of_part if clips[i].word in known], np.int64)
+            self._others[part] = np.array(
+                [i for i in of_part if clips[i].word not in known and clips[i].word != SILENCE], np.int64
+            )
+        if not len(self._others["training"]):
+            if settings.unknown_share:
+                raise DataError(
+                    f"unknown_share={settings.unknown_share} needs clips of other words, and there are none; "
+                    "add a source of other words, or set it to 0"
+                )
+            self._unknown_share = 0.0
+        special = ((SILENCE, self._silence_share), (UNKNOWN, self._unknown_share))
+        self.labels: tuple[str, ...] = (*(label for label, share in special if share > 0), *self.words)
+        label_of = {label: i for i, label in enumerate(self.labels)}
+        self._label = np.array([label_of.get(clip.word, label_of.get(UNKNOWN, -1)) for clip in clips], np.int64)
+        self._silence = label_of.get(SILENCE, -1)
+
+    def items(self, part: Part, epoch: int, seed: int) -> Items:
+        """The items of an epoch; those of another part than training are the same in every epoch.
+
+        All clips of the wanted words; of other words and of background noise as many as their share asks, drawn anew
+        each training epoch. Training items are shuffled.
+        """
+        rng = draws.generator(seed, f"items of {part}", epoch if part == "training" else 0)
+        wanted = self._wanted[part]
+        unknown, unknown_keys = self._draw(rng, self._others[part], round(self._unknown_share * len(wanted)))
+        n_silence = round(self._silence_share * len(wanted))
+        silence_keys = -1 - np.arange(n_silence, dtype=np.int64)
+        clip = np.concatenate([wanted, unknown, np.full(n_silence, -1, np.int64)])
+        label = np.concatenate([self._label[wanted], self._label[unknown], np.full(n_silence, self._silence, np.int64)])
+        items = Items(clip, label, np.concatenate([wanted, unknown_keys, silence_keys]))
+        return items[rng.permutation(len(items))] if part == "training" else items
+
+    def splice_partners(self) -> NDArray[np.int64]:
+        """Training clips whose halves may make an unknown word: int64 [n], indices in the store."""
+        return np.concatenate([self._wanted["training"], self._others["training"]])
+
+    def _draw(
+        self, rng: np.random.Generator, pool: NDArray[np.int64], n: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``n`` clips of a pool and their keys; each clip as often as the others, give or take one."""
+        if not len(pool):
+            return pool, pool
+        rounds = [rng.permutation(pool) for _ in range(-(-n // len(pool)))]
+        # A clip that comes again in an epoch is bent otherwise: its key says which time it is.
+        keys = [permuted + times * len(self._label) for times, permuted in enumerate(rounds)]
+        empty = [np.empty(0, np.int64)]
+        return np.concatenate(rounds or empty)[:n], np.concatenate(keys or empty)[:n]
+
+
+def _words(settings: TaskSettings, clips: Sequence[Clip]) -> tuple[str, ...]:
+    present = {clip.word for clip in clips if not clip.word.startswith("_")}
+    if settings.labels == "all":
+        return tuple(sorted(present))
+    if settings.labels == "12":
+        words: tuple[str, ...] = COMMANDS
+    elif settings.labels == "35":
+        words = tuple(sorted({*COMMANDS, *OTHER_WORDS}))
+    else:
+        words = settings.labels
+    trained = {clip.word for clip in clips if clip.part == "training"}
+    missing = [word for word in words if word not in trained]
+    if missing:
+        there = ", ".join(sorted(present)[:12]) + (" …" if len(present) > 12 else "")
+        raise DataError(
+            f"labels={settings.labels!r} needs training clips of {', '.join(missing)}; there are {there}: "
+            "choose among them, or take 'all'"
+        )
+    return words

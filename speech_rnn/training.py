@@ -1,0 +1,354 @@
+"""The loop: repeatable, and resumable at any step.
+
+What an epoch hears is a function of (seed, epoch), a batch one of its place in the epoch, the learning rate one of the
+step. So the checkpoint (all variables, the step) is all there is to a run's state, and a run that was killed ends with
+the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn import atomic, checkpoint
+from speech_rnn.config import RunSettings, Settings, TrainingSettings
+from speech_rnn.data.batches import BatchMaker, BatchWorkers
+from speech_rnn.data.clips import Source
+from speech_rnn.data.store import Store
+from speech_rnn.data.task import Items, Task
+from speech_rnn.errors import DataError, ModelError
+from speech_rnn.progress import progress
+from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
+
+CHECKPOINT_EVERY_S = 60.0
+NORMALIZATION_ITEMS = 2_000
+VALIDATION_BATCH = 256
+
+
+class Epoch(Settings):
+    """A line of the history.
+
+    Attributes:
+        epoch: from 1.
+        loss: mean training loss (cross-entropy with label smoothing).
+        validation_loss: mean cross-entropy on the validation part, not smoothed; ``None`` where that is empty.
+        validation_accuracy: share of the validation part that is right, 0 to 1; ``None`` where that is empty.
+        learning_rate: of the last step.
+        seconds: of the epoch, without validation; stops and resumes don't count.
+        clips: heard in this epoch.
+    """
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    seconds: float
+    clips: int
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came; everything is saved."""
+
+
+@dataclass
+class _State:
+    """What the checkpoint holds beside the variables."""
+
+    step: int
+    loss_sum: float  # of the epoch so far
+    seconds: float  # of the epoch so far
+    history: list[dict[str, Any]]
+    mean: list[float]
+    variance: list[float]
+
+    def score(self) -> float:
+        """The best validation so far."""
+        return max((_score(entry) for entry in self.history), default=-math.inf)
+
+
+def start(
+    folder: Path, settings: RunSettings, sources: Sequence[Source], names: Sequence[str], store: Store
+) -> RunRecord:
+    """Lay down a new run; :func:`train` then runs it.
+
+    Args:
+        folder: of the run; must not hold one yet.
+        settings: everything that decides it.
+        sources: the recordings.
+        names: what opens them again, one each.
+        store: of those sources.
+
+    Raises:
+        ModelError: there is a run in the folder.
+        DataError: the task's words aren't there.
+    """
+    if (folder / "run.json").exists():
+        raise ModelError(f"{folder} holds a run already; go on with --resume {folder}, or give another -o folder")
+    task = Task(settings.task, store.clips)
+    items = task.items("training", 0, settings.training.seed)
+    if not len(items):
+        raise DataError("no training clips; add recordings")
+    records = [
+        SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
+        for name, source in zip(names, sources, strict=True)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    record = new_record(settings, task.labels, records, len(items))
+    write_record(folder, record)
+    return record
+
+
+def train(
+    folder: Path,
+    store: Store,
+    *,
+    workers: int | None = None,
+    report: Callable[[Epoch], None] = lambda _: None,
+) -> list[Epoch]:
+    """Run a run to its end, from wherever it is.
+
+    Args:
+        folder: of the run, laid down by :func:`start`.
+        store: the decoded clips of its sources.
+        workers: processes that make batches; as many as there are cores where not given.
+        report: called after each epoch.
+
+    Returns:
+        The history, an entry an epoch.
+
+    Raises:
+        ModelError: another process trains this run, or its files are damaged.
+        Interrupted: Ctrl-C; the run is saved at the last step.
+    """
+    record = RunRecord.read(folder)
+    settings = record.settings
+    task = Task(settings.task, store.clips)
+    if task.labels != record.labels:
+        raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
+    with (
+        _alone(folder),
+        BatchWorkers(BatchMaker(store, task, settings), workers) as batch_workers,
+    ):
+        trainer = _Trainer(folder, record, task, batch_workers)
+        trainer.run(report)
+        return [Epoch(**entry) for entry in trainer.state.history]
+
+
+class _Trainer:
+    def __init__(self, folder: Path, record: RunRecord, task: Task, workers: BatchWorkers) -> None:
+        self.folder, self.record, self.task, self.workers = folder, record, task, workers
+        self.settings = record.settings.training
+        self.steps_an_epoch = math.ceil(record.clips / self.settings.batch_size)
+        keras.utils.set_random_seed(self.settings.seed)
+        self.resumed = (folder / "checkpoint.npz").exists()
+        self.state = self._resumed_state() if self.resumed else self._first_state()
+        self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
+        self.optimizer = _optimizer(self.settings, self.steps_an_epoch)
+        self.model.compile(
+            self.optimizer, keras.losses.CategoricalCrossentropy(True, label_smoothing=self.settings.label_smoothing)
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        if self.resumed:
+            checkpoint.load(self._checkpoint, self._variables)
+        self.validation = self._validation_items()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def _variables(self) -> list[keras.Variable]:
+        """All that changes; ``model.variables`` holds the state of dropout's generators, ``weights`` does not."""
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def run(self, report: Callable[[Epoch], None]) -> None:
+        """Train the epochs that are left and leave ``final.npz``."""
+        with _stop_flag() as stopped, _tensorboard(self.folder / "tensorboard") as log:
+            for epoch in range(self.state.step // self.steps_an_epoch, self.settings.epochs):
+                self._train_epoch(epoch, stopped)
+                entry = self._finish_epoch(epoch)
+                log(entry)
+                report(entry)
+            self._save_weights("final.npz")
+
+    def _train_epoch(self, epoch: int, stopped: Callable[[], bool]) -> None:
+        state = self.state
+        items = self.task.items("training", epoch, self.settings.seed)
+        done = state.step - epoch * self.steps_an_epoch
+        batches = self.workers.batches(
+            items, "training", batch_size=self.settings.batch_size, epoch=epoch, first_batch=done
+        )
+        last = saved = time.monotonic()
+        with progress(f"epoch {epoch + 1} of {self.settings.epochs}", self.steps_an_epoch - done) as bar:
+            for features, labels in batches:
+                loss = self._step(features, labels)
+                if not math.isfinite(loss):
+                    raise ModelError(
+                        f"the loss became {loss} at step {state.step}; a learning rate below "
+                        f"{self.settings.learning_rate} is the remedy"
+                    )
+                now = time.monotonic()
+                state.step += 1
+                state.loss_sum += loss * len(labels)
+                state.seconds, last = state.seconds + now - last, now
+                bar.advance()
+                if stopped():
+                    self._save_checkpoint()
+                    raise Interrupted
+                if now - saved > CHECKPOINT_EVERY_S:
+                    self._save_checkpoint()
+                    saved = now
+
+    def _step(self, features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+        """One step of the optimizer; the mean loss of the batch."""
+        targets = np.eye(len(self.task.labels), dtype=np.float32)[labels]
+        self.model.reset_metrics()
+        return float(self.model.train_on_batch(features, targets))
+
+    def _finish_epoch(self, epoch: int) -> Epoch:
+        """Validate, keep the weights if they are the best, save; in an order in which a kill anywhere is harmless."""
+        state = self.state
+        validation_loss, validation_accuracy = self._validate()
+        entry = Epoch(
+            epoch=epoch + 1,
+            loss=state.loss_sum / self.record.clips,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            learning_rate=float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
+            seconds=round(state.seconds, 3),
+            clips=self.record.clips,
+        )
+        if _score(entry.model_dump()) > state.score():
+            self._save_weights("best.npz")
+        state.history.append(entry.model_dump())
+        state.loss_sum = state.seconds = 0.0
+        self._save_checkpoint()
+        lines = [json.dumps(line) + "\n" for line in state.history]
+        atomic.write_text(self.folder / "history.jsonl", "".join(lines))
+        return entry
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        if not len(self.validation):
+            return None, None
+        loss, right = 0.0, 0
+        for features, labels in self.workers.batches(self.validation, "validation", batch_size=VALIDATION_BATCH):
+            logits = np.asarray(self.model.predict_on_batch(features), np.float64)
+            top = logits.max(axis=1, keepdims=True)
+            log_probabilities = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+            loss -= float(log_probabilities[np.arange(len(labels)), labels].sum())
+            right += int((logits.argmax(axis=1) == labels).sum())
+        return loss / len(self.validation), right / len(self.validation)
+
+    def _validation_items(self) -> Items:
+        return self.task.items("validation", 0, self.settings.seed)
+
+    def _first_state(self) -> _State:
+        """Mean and variance of the features that training begins with; bent as they are, so that they fit."""
+        items = self.task.items("training", 0, self.settings.seed)[:NORMALIZATION_ITEMS]
+        n, total, squares = 0, 0.0, 0.0
+        for features, _ in self.workers.batches(items, "training", batch_size=self.settings.batch_size):
+            wide = features.astype(np.float64)
+            n += wide.shape[0] * wide.shape[1]
+            total, squares = total + wide.sum(axis=(0, 1)), squares + np.square(wide).sum(axis=(0, 1))
+        mean = np.asarray(total) / n
+        # A coefficient that never changes (all silence) would be divided by zero.
+        variance = np.maximum(np.asarray(squares) / n - np.square(mean), 1e-3)
+        return _State(0, 0.0, 0.0, [], mean.astype(np.float32).tolist(), variance.astype(np.float32).tolist())
+
+    def _resumed_state(self) -> _State:
+        saved, _ = checkpoint.read(self._checkpoint)
+        try:
+            return _State(**saved)
+        except TypeError as error:
+            raise ModelError(f"{self._checkpoint} is of another version ({error}); train again") from None
+
+    def _save_checkpoint(self) -> None:
+        checkpoint.save(self._checkpoint, self._variables, vars(self.state))
+
+    def _save_weights(self, name: str) -> None:
+        normalization = {"mean": self.state.mean, "variance": self.state.variance}
+        checkpoint.save(self.folder / name, self.model.weights, normalization)
+
+
+def _score(entry: dict[str, Any]) -> float:
+    """What the best epoch has most of: validation accuracy, then a small loss; without validation, the last epoch."""
+    if entry["validation_accuracy"] is None:
+        return float(entry["epoch"])
+    return float(entry["validation_accuracy"]) - 1e-6 * float(entry["validation_loss"])
+
+
+def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> keras.optimizers.Optimizer:
+    steps = steps_an_epoch * settings.epochs
+    warmup = round(settings.warmup_share * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=settings.learning_rate / 20 if warmup else settings.learning_rate,
+        decay_steps=max(1, steps - warmup),
+        warmup_target=settings.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, global_clipnorm=settings.clip_norm)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a second process on the same run; the lock falls with the process, however it ends."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ModelError(f"another process trains {folder}; wait for it, or give another -o folder") from None
+        yield
+
+
+@contextmanager
+def _stop_flag() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C came, to be asked between steps; a second one interrupts at once."""
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not the main thread: whoever started this thread answers
+        yield lambda: False
+        return
+    try:
+        yield lambda: stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _tensorboard(folder: Path) -> Iterator[Callable[[Epoch], None]]:
+    """What writes an epoch's figures where TensorBoard finds them."""
+    import tensorflow as tf
+
+    with tf.summary.create_file_writer(str(folder)).as_default():
+
+        def log(entry: Epoch) -> None:
+            for name in ("loss", "validation_loss", "validation_accuracy", "learning_rate", "seconds"):
+                value = getattr(entry, name)
+                if value is not None:
+                    tf.summary.scalar(name, value, step=entry.epoch)
+            tf.summary.flush()
+
+        yield log
