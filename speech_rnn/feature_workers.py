@@ -1,0 +1,185 @@
+"""MFCC of many clips on all cores, the same to the bit as on one.
+
+Clips go to the workers and features come back through a few places in shared memory, each used again and again: what
+is passed through a pipe instead is copied five times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from speech_rnn.audio import FULL_SCALE_INT16
+from speech_rnn.config import FeatureSettings
+from speech_rnn.features import Basis, adopt, basis, mfcc
+from speech_rnn.processes import map_in_order, n_cores, process_pool
+from speech_rnn.progress import progress
+
+TASK_CLIPS = 64
+TASK_BYTES = 2**22  # of samples or features, whichever are more
+FEW_CLIPS = 4_000  # take a second in one process, about as long as two need to start
+
+
+class Rows(Protocol):
+    """Clips that are read by number, in whichever process; picklable. The decoded store is one."""
+
+    def __len__(self) -> int:
+        """Number of clips."""
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Clips as int16 [n, samples], full scale 32,768, all of one length."""
+
+
+def mfcc_parallel(
+    samples: NDArray[np.float32] | Rows, settings: FeatureSettings, workers: int | None = None
+) -> NDArray[np.float32]:
+    """MFCC of many clips on all cores, with progress; the same to the bit as ``features.mfcc``.
+
+    Args:
+        samples: float32 [clips, samples], full scale ±1, or rows, which the workers read themselves.
+        settings: the front end.
+        workers: processes. Where not given, one a core, or this one alone for less than 4,000 clips.
+
+    Returns:
+        float32 [clips, frames, n_mfcc].
+
+    Raises:
+        AudioError: shorter than a frame, NaN or infinity, or integers that were not scaled.
+        SpeechRnnError: a worker was killed.
+    """
+    with MfccWorkers(samples, settings, workers) as at_work, progress("features", len(samples)) as report:
+        result = np.empty(at_work.shape, np.float32)
+        for clips, features in at_work.blocks():
+            result[clips] = features
+            report.advance(len(features))
+    return result
+
+
+class MfccWorkers:
+    """Processes that compute the MFCC of one array or of rows; they are started once and can be used again."""
+
+    def __init__(
+        self, samples: NDArray[np.float32] | Rows, settings: FeatureSettings, workers: int | None = None
+    ) -> None:
+        """Get ready; arguments as for :func:`mfcc_parallel`. ``shape`` is that of the whole result."""
+        self._samples, self._settings = samples, settings
+        # The first clip shows what is wrong with all of them, and how long they are.
+        first = _read(samples, slice(0, min(1, len(samples))))
+        clip_length, n_frames = first.shape[-1], mfcc(first, settings).shape[1]
+        self.shape = (len(samples), n_frames, settings.n_mfcc)
+        self._step = min(TASK_CLIPS, max(1, TASK_BYTES // (4 * max(clip_length, n_frames * settings.n_mfcc))))
+        if workers is None:
+            workers = n_cores() if len(samples) > FEW_CLIPS else 1
+        self._workers = min(workers, -(-len(samples) // self._step))
+        self._desk: _Desk | None = None
+        self._pool: ProcessPoolExecutor | None = None
+        if self._workers > 1:
+            rows = None if isinstance(samples, np.ndarray) else samples
+            self._desk = _Desk(
+                places=2 * self._workers,  # map_in_order has no more tasks than these under way
+                samples=(self._step, clip_length if rows is None else 0),
+                features=(self._step, n_frames, settings.n_mfcc),
+            )
+            self._pool = process_pool(self._workers, _sit_down, self._desk, basis(settings), rows)
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Which clips, and their MFCC, in order; the array is written over when the next are asked for."""
+        n_clips = len(self._samples)
+        starts = range(0, n_clips, self._step)
+        if self._pool is None or self._desk is None:
+            for start in starts:
+                clips = slice(start, min(start + self._step, n_clips))
+                yield clips, mfcc(_read(self._samples, clips), self._settings)
+            return
+        samples, features = self._desk.arrays()
+
+        def tasks() -> Iterator[_Task]:
+            for number, start in enumerate(starts):
+                task = _Task(number % len(samples), start, min(start + self._step, n_clips))
+                if isinstance(self._samples, np.ndarray):
+                    samples[task.place, : task.n_clips] = self._samples[task.start : task.stop]
+                yield task
+
+        for task in map_in_order(_compute, tasks(), self._workers, self._pool):
+            yield slice(task.start, task.stop), features[task.place, : task.n_clips]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Task:
+    place: int
+    start: int
+    stop: int
+
+    @property
+    def n_clips(self) -> int:
+        return self.stop - self.start
+
+
+class _Desk:
+    """Places in memory that this process and its workers share; picklable while a process starts."""
+
+    def __init__(self, places: int, samples: tuple[int, int], features: tuple[int, int, int]) -> None:
+        self._shapes = (places, *samples), (places, *features)
+        # A RawArray is an unlinked file: nothing stays when all are killed, and a small /dev/shm is no limit.
+        self._memory: Any = get_context("spawn").RawArray("f", sum(int(np.prod(shape)) for shape in self._shapes))
+
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Samples [places, clips, samples] and features [places, clips, frames, n_mfcc]."""
+        flat = np.frombuffer(self._memory, np.float32)
+        end = int(np.prod(self._shapes[0]))
+        return flat[:end].reshape(self._shapes[0]), flat[end:].reshape(self._shapes[1])
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """What a worker has before it."""
+
+    samples: NDArray[np.float32]
+    features: NDArray[np.float32]
+    rows: Rows | None
+    settings: FeatureSettings
+
+
+_seat: _Seat | None = None
+
+
+def _sit_down(desk: _Desk, basis: Basis, rows: Rows | None) -> None:
+    global _seat  # noqa: PLW0603  # what prepares a worker has no other place to leave it
+    adopt(basis)
+    # A worker a core: threads of the matrix library beside them only cost.
+    threadpool_limits(1)
+    _seat = _Seat(*desk.arrays(), rows, basis.settings)
+
+
+def _compute(task: _Task) -> _Task:
+    if _seat is None:
+        raise RuntimeError("a worker of another pool")
+    if _seat.rows is None:
+        samples = _seat.samples[task.place, : task.n_clips]
+    else:
+        samples = _read(_seat.rows, slice(task.start, task.stop))
+    _seat.features[task.place, : task.n_clips] = mfcc(samples, _seat.settings)
+    return task
+
+
+def _read(samples: NDArray[np.float32] | Rows, clips: slice) -> NDArray[np.float32]:
+    if isinstance(samples, np.ndarray):
+        return samples[clips]
+    return samples.read(np.arange(clips.start, clips.stop)) * np.float32(1 / FULL_SCALE_INT16)
