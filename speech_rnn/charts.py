@@ -225,7 +225,8 @@ def confusion_matrix(evaluation: Evaluation) -> Chart:
             f"{plain(one.label)} taken for {plain(one.taken_for)} {one.n} times" for one in evaluation.confusions(5)
         )
         overall = evaluation.accuracy
-        alt = f"Confusion matrix of {n} labels: {overall.correct} of {overall.n} clips right. "
+        of_model = f" of {plain(evaluation.model, 80)}" if evaluation.model else ""
+        alt = f"Confusion matrix{of_model}, {n} labels: {overall.correct} of {overall.n} clips right. "
         return _chart(figure, alt + (f"Commonest mistakes: {mistakes}." if mistakes else "No mistakes."))
 
 
@@ -247,7 +248,7 @@ def label_figures(evaluation: Evaluation) -> Chart:
         axes.set_ylim(len(figures) - 0.4, -0.6)
         axes.set_xlim(max(0.0, np.floor(10 * lowest) / 10), 1.005)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         handles = [
             Line2D([], [], color=SERIES[0], marker="o", markersize=5.5, linewidth=1.4),

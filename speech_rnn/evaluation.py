@@ -168,14 +168,9 @@ class Evaluation(Record):
 
     @property
     def groups(self) -> tuple[tuple[str, Proportion], ...]:
-        """(name, share) of all clips and of each group that has clips."""
-        named = (
-            ("all", self.accuracy),
-            ("commands", self.commands),
-            ("unknown", self.unknown),
-            ("silence", self.silence),
-        )
-        return tuple((name, share) for name, share in named if share is not None)
+        """(name, share) of all clips and of each group that has some of them, but not all."""
+        parts = (("commands", self.commands), ("unknown", self.unknown), ("silence", self.silence))
+        return ("all", self.accuracy), *((name, one) for name, one in parts if one and one.n < self.accuracy.n)
 
     def confusions(self, most: int) -> tuple[Confusion, ...]:
         """The commonest mistakes, at most ``most``, commonest first."""

@@ -12,7 +12,7 @@ LOCAL_URL = re.compile(r"url\(#([^)]+)\)")
 def svg_element(text: str, *, label: str, font_family: str) -> str:
     """One ``<svg>`` element: no prolog, no metadata, no style sheet that would hold for the whole page.
 
-    Ids that something refers to get a prefix made from the content, so that two figures in a page don't meet; the
+    Ids that something refers to get a prefix made from content and label, so that two figures in a page don't meet; the
     others go. Text is in ``font_family`` as a whole.
 
     Args:
@@ -21,7 +21,8 @@ def svg_element(text: str, *, label: str, font_family: str) -> str:
         font_family: as in CSS.
     """
     root = ElementTree.fromstring(text)
-    prefix = f"c{hashlib.sha256(text.encode()).hexdigest()[:10]}-"
+    digest = hashlib.sha256(text.encode() + label.encode()).hexdigest()
+    prefix = f"c{digest[:10]}-"
     used = {target for element in root.iter() for name, value in element.items() for target in _targets(name, value)}
     for element in list(root.iter()):
         for child in list(element):

@@ -108,10 +108,11 @@ def test_groups_are_told_apart_by_the_true_label() -> None:
     assert (result.commands.low, result.commands.high) == wilson_interval(4, 5)
 
 
-def test_groups_without_clips_are_left_out() -> None:
+def test_groups_that_say_nothing_new_are_left_out() -> None:
     result = evaluated(one_hot([0, 1, 1], 2), [0, 1, 0], labels=("yes", "no"))
 
-    assert [name for name, _ in result.groups] == ["all", "commands"]
+    assert [name for name, _ in result.groups] == ["all"]
+    assert result.commands == result.accuracy
     assert result.unknown is None
     assert result.silence is None
 
