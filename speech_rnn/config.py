@@ -1,41 +1,84 @@
 """Settings: values that are checked when made and travel through JSON unchanged.
 
 Whatever follows from a setting (frames, seconds, shapes) is a property, never a second setting. Pydantic does
-the checking; :func:`settings_error` turns its findings into one line with value, rule and remedy.
+the checking; what it finds is said in one line with value, rule and remedy.
 """
 
 from __future__ import annotations
 
+import difflib
+import json
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from speech_rnn.errors import SettingsError
 
 CommonLabels = Literal["12", "35", "all"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+# JSON knows no tuples. Not a set: labels have an order.
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda words: tuple(words) if isinstance(words, list) else words)]
+
+_LONGEST_SHOWN = 80
+
+# Pydantic's kinds of findings in the words of this house.
+_BOUNDS = {
+    "greater_than_equal": ("must be at least", "ge"),
+    "greater_than": ("must be above", "gt"),
+    "less_than_equal": ("must be at most", "le"),
+    "less_than": ("must be below", "lt"),
+    "string_too_long": ("must not be longer than", "max_length"),
+}
+_RULES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a dictionary",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "model_type": "must be settings or a dictionary of them",
+    "string_too_short": "must not be empty",
+    "string_type": "must be a text",
+}
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, no unknown keys, no coercion, no NaN."""
+    """Base of all settings: frozen, no unknown keys, no coercion, no NaN.
+
+    A subclass says in ``UNITS`` what its numbers count, in ``RULES`` what pydantic can't say well, and in ``REMEDIES``
+    what to do where "the default is usual" isn't the best advice.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    UNITS: ClassVar[dict[str, str]] = {}
+    RULES: ClassVar[dict[str, str]] = {}
     REMEDIES: ClassVar[dict[str, str]] = {}
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise settings_error(error, type(self)) from None
+            raise _settings_error(error, type(self), values) from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read settings from JSON; :class:`SettingsError` on any key or value that isn't allowed."""
+        """Read settings from JSON.
+
+        Raises:
+            SettingsError: no JSON object, a key that is unknown or stands twice, or a value that isn't allowed.
+        """
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise settings_error(error, cls) from None
+            values = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"these settings are not JSON ({_one_line(str(error))}); mend the text") from None
+        if not isinstance(values, dict):
+            raise SettingsError(
+                f"{_shown(values)} must be a JSON object with the settings of {cls.__name__}; {{}} is one"
+            )
+        return cls(**values)
 
     def to_json(self) -> str:
         """The settings as indented JSON; ``from_json`` of it is equal to ``self``."""
@@ -45,35 +88,85 @@ class Settings(BaseModel):
         """A checked copy with some values replaced."""
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **values})
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As :meth:`changed`; pydantic's own doesn't check. Frozen values are never copied deeply."""
+        del deep
+        return self.changed(**(update or {}))
 
-def settings_error(error: ValidationError, settings: type[BaseModel]) -> SettingsError:
+
+def _settings_error(error: ValidationError, settings: type[Settings], values: Mapping[str, Any]) -> SettingsError:
     """The first finding of pydantic as one line: value, rule, remedy."""
-    finding = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in finding["loc"])
-    owner = _owner(settings, finding["loc"])
-    if finding["type"] == "extra_forbidden":
-        return SettingsError(f"{name} is not a setting; those of {owner.__name__} are {', '.join(owner.model_fields)}")
-    if finding["type"] == "missing":
-        return SettingsError(f"{name} is missing from {owner.__name__}; give it a value")
-    if finding["type"] == "json_invalid":
-        return SettingsError(f"these settings are not JSON: {finding['msg'].removeprefix('Invalid JSON: ')}")
-    if finding["type"] == "value_error":
-        return SettingsError(str(finding["ctx"]["error"]))
-    rule = finding["msg"].replace("Input should be", "must be")
-    remedy = getattr(owner, "REMEDIES", {}).get(str(finding["loc"][-1]) if finding["loc"] else "")
-    default = owner.model_fields[str(finding["loc"][-1])].default if remedy is None and name else None
-    remedy = remedy or (f"{default!r} is usual" if isinstance(default, (int, float, str)) else "see the documentation")
-    return SettingsError(f"{name}={finding['input']!r} {rule}; {remedy}")
+    findings = error.errors(include_url=False)
+    # What a user mistyped is said first: the rest often follows from it.
+    finding = next((found for found in findings if found["type"] == "extra_forbidden"), findings[0])
+    kind, context = finding["type"], finding.get("ctx", {})
+    if kind == "value_error" and not finding["loc"]:
+        return SettingsError(str(context["error"]))
+    name = str(finding["loc"][0])
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(name, settings.model_fields, n=1)
+        remedy = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings.model_fields)}"
+        return SettingsError(f"{_shown(name)} is not a setting of {settings.__name__}; {remedy}")
+    if kind == "missing":
+        return SettingsError(f"{name} is missing from {settings.__name__}; give it a value")
+    rule = settings.RULES.get(name) or _rule(kind, context, settings.UNITS.get(name, ""))
+    rule = rule or finding["msg"].replace("Input should be", "must be")
+    default = settings.model_fields[name].default
+    usual = f"{default!r} is usual" if isinstance(default, (int, float, str)) else "leave it out for the usual"
+    return SettingsError(f"{name}={_shown(values[name])} {_one_line(rule)}; {settings.REMEDIES.get(name, usual)}")
 
 
-def _owner(settings: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The settings class that holds the last part of ``location``."""
-    for part in location[:-1]:
-        field = settings.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            break
-        settings = field.annotation
-    return settings
+def _rule(kind: str, context: Mapping[str, Any], unit: str) -> str | None:
+    """A finding of pydantic in the words of this house; ``None`` for a kind it has no words for."""
+    if kind not in _BOUNDS:
+        return _RULES.get(kind)
+    words, key = _BOUNDS[kind]
+    bound = context[key]
+    if isinstance(bound, float) and bound.is_integer():
+        bound = int(bound)
+    return f"{words} {bound} {unit.removesuffix('s') if bound == 1 else unit}".rstrip()
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{_shown(twice)} stands twice")
+    return values
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _shown(value: object) -> str:
+    """A value from anywhere, short and on one line."""
+    return _one_line(repr(value))
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
+
+
+def is_label(word: str) -> bool:
+    """Whether a word can be a label and a folder's name: 1 to 64 printable characters, no ``/``, no ``_`` in front."""
+    return (
+        word.isprintable() and word == word.strip() and 1 <= len(word) <= 64 and word[0] not in "_." and "/" not in word
+    )
+
+
+def _mel(frequency_hz: float) -> float:
+    """Slaney's mel scale, librosa's own: linear to 1,000 Hz, logarithmic above (Auditory Toolbox, 1998)."""
+    if frequency_hz < 1_000.0:
+        return frequency_hz * 3 / 200
+    return 15.0 + 27.0 * math.log(frequency_hz / 1_000.0) / math.log(6.4)
+
+
+def _hz(mel: float) -> float:
+    """The frequency of :func:`_mel`."""
+    return mel * 200 / 3 if mel < 15.0 else 1_000.0 * math.exp((mel - 15.0) / 27.0 * math.log(6.4))
 
 
 class FeatureSettings(Settings):
@@ -85,6 +178,15 @@ class FeatureSettings(Settings):
     sound alike.
     """
 
+    UNITS: ClassVar[dict[str, str]] = {
+        "sample_rate": "Hz",
+        "clip_length": "samples",
+        "n_fft": "samples",
+        "win_length": "samples",
+        "hop_length": "samples",
+        "f_min": "Hz",
+        "f_max": "Hz",
+    }
     REMEDIES: ClassVar[dict[str, str]] = {
         "n_fft": "512 is usual at 16,000 Hz",
         "f_max": "7600.0 is usual for full-band sound, 4000.0 for telephone sound",
@@ -110,12 +212,10 @@ class FeatureSettings(Settings):
             raise ValueError(f"win_length={self.win_length} must be at most n_fft={self.n_fft}; 480 of 512 is usual")
         if self.hop_length > self.n_fft:
             raise ValueError(
-                f"hop_length={self.hop_length} must be at most n_fft={self.n_fft}, or samples would be skipped; 160 is usual"
+                f"hop_length={self.hop_length} must be at most n_fft={self.n_fft}, or samples are lost; 160 is usual"
             )
         if self.clip_length < self.n_fft:
-            raise ValueError(
-                f"clip_length={self.clip_length} must be at least n_fft={self.n_fft}; one second is usual"
-            )
+            raise ValueError(f"clip_length={self.clip_length} must be at least n_fft={self.n_fft}; one second is usual")
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc={self.n_mfcc} must be at most n_mels={self.n_mels}; take fewer coefficients")
         if self.f_max > self.sample_rate / 2:
@@ -125,13 +225,25 @@ class FeatureSettings(Settings):
             )
         if self.f_min >= self.f_max:
             raise ValueError(f"f_min={self.f_min} must be below f_max={self.f_max}; 20.0 is usual")
-        narrowest = (self.f_max - self.f_min) / self.n_mels
-        if narrowest < self.sample_rate / self.n_fft / 2:
+        empty = self._empty_band()
+        if empty is not None:
             raise ValueError(
-                f"n_mels={self.n_mels} bands between {self.f_min} and {self.f_max} Hz are narrower than half a bin of "
-                f"n_fft={self.n_fft}, so some would be empty; take fewer bands or a longer n_fft"
+                f"n_mels={self.n_mels} bands from {self.f_min} to {self.f_max} Hz leave band {empty} without a bin of "
+                f"n_fft={self.n_fft} at {self.sample_rate} Hz; take fewer bands or a longer n_fft"
             )
         return self
+
+    def _empty_band(self) -> int | None:
+        """The first mel band whose triangle holds no bin of the FFT: its output would be the floor for any sound."""
+        low, high = _mel(self.f_min), _mel(self.f_max)
+        edges = [_hz(low + (high - low) * band / (self.n_mels + 1)) for band in range(self.n_mels + 2)]
+        bin_hz = self.sample_rate / self.n_fft
+        for band in range(self.n_mels):
+            # The margin keeps a bin that lies on an edge out, whichever way that is rounded.
+            above_left = (math.floor(edges[band] / bin_hz + 1e-6) + 1) * bin_hz
+            if above_left > edges[band + 2] - 1e-6 * bin_hz:
+                return band
+        return None
 
     @property
     def n_frames(self) -> int:
@@ -152,18 +264,29 @@ class FeatureSettings(Settings):
 class ModelSettings(Settings):
     """The classifier: normalization, frame stacking, recurrent layers, label logits."""
 
+    UNITS: ClassVar[dict[str, str]] = {"cell": "characters", "stack": "frames"}
     REMEDIES: ClassVar[dict[str, str]] = {"cell": "'lstm', 'gru' and 'rnn' are built in"}
 
-    cell: str = Field(default="gru", min_length=1)
-    units: int = Field(default=192, ge=1, le=4_096)
+    cell: str = Field(default="gru", min_length=1, max_length=64)
+    units: int = Field(default=160, ge=1, le=4_096)
     layers: int = Field(default=2, ge=1, le=8)
-    stack: int = Field(default=2, ge=1, le=32)
+    stack: int = Field(default=3, ge=1, le=32)
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
 
 
 class AugmentationSettings(Settings):
     """How training clips are bent; a probability of 0 switches a kind off. On the waveform unless it says masks."""
+
+    UNITS: ClassVar[dict[str, str]] = {
+        "shift_ms": "ms",
+        "gain_low_db": "dB",
+        "gain_high_db": "dB",
+        "snr_low_db": "dB",
+        "snr_high_db": "dB",
+        "time_mask_frames": "frames",
+        "frequency_mask_mels": "bands",
+    }
 
     shift_ms: float = Field(default=100.0, ge=0.0, le=1_000.0)
     speed_probability: Probability = 0.5
@@ -213,7 +336,15 @@ class TaskSettings(Settings):
     for ``"12"`` and own lists, 0 for ``"35"`` and ``"all"``.
     """
 
-    labels: CommonLabels | tuple[str, ...] = "12"
+    UNITS: ClassVar[dict[str, str]] = {"silence_low_db": "dBFS", "silence_high_db": "dBFS"}
+    RULES: ClassVar[dict[str, str]] = {"labels": "must be '12', '35', 'all' or a list of words"}
+    REMEDIES: ClassVar[dict[str, str]] = {
+        "labels": "('yes', 'no') is an example",
+        "unknown_share": "0.1 is usual",
+        "silence_share": "0.1 is usual",
+    }
+
+    labels: CommonLabels | Words = "12"
     unknown_share: float | None = Field(default=None, ge=0.0, le=10.0)
     silence_share: float | None = Field(default=None, ge=0.0, le=10.0)
     silence_low_db: float = Field(default=-90.0, ge=-120.0, le=0.0)
@@ -228,12 +359,14 @@ class TaskSettings(Settings):
             )
         if isinstance(self.labels, tuple):
             if len(self.labels) < 1 or len(set(self.labels)) < len(self.labels):
-                raise ValueError(f"labels={','.join(self.labels)!r} must be one or more different words; 'yes,no' is an example")
+                raise ValueError(
+                    f"labels={_shown(self.labels)} must be one or more different words; ('yes', 'no') is an example"
+                )
             for word in self.labels:
-                if not word.strip() or word.startswith("_") or "/" in word or len(word) > 64 or not word.isprintable():
+                if not is_label(word):
                     raise ValueError(
-                        f"label {word!r} must be a printable folder name of 1 to 64 characters without '/' "
-                        "and without a leading '_'; rename it"
+                        f"label {_shown(word)} must be 1 to 64 printable characters, without '/', without blanks at "
+                        "its ends and without '_' or '.' in front; rename it"
                     )
         return self
 
@@ -241,7 +374,7 @@ class TaskSettings(Settings):
 class TrainingSettings(Settings):
     """The loop: AdamW, linear warm-up, cosine decay to zero, label smoothing, clipped gradients."""
 
-    epochs: int = Field(default=30, ge=1, le=100_000)
+    epochs: int = Field(default=36, ge=1, le=100_000)
     batch_size: int = Field(default=128, ge=1, le=65_536)
     learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0)
@@ -264,7 +397,8 @@ class RunSettings(Settings):
     def _consistent(self) -> Self:
         if self.features.n_frames < self.model.stack:
             raise ValueError(
-                f"stack={self.model.stack} must be at most the {self.features.n_frames} frames of a clip; 2 is usual"
+                f"stack={self.model.stack} must be at most the number of frames of a clip ({self.features.n_frames}); "
+                "stack fewer or take longer clips"
             )
         return self
 

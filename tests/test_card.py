@@ -143,7 +143,7 @@ def test_a_card_of_a_later_form_is_refused_for_its_version_before_its_keys() -> 
         ({"unheard": 1}, "unheard is not known"),
         ({"clip": "start"}, "clip='start' must be 'middle'"),
         ({"features": {"n_fft": 500}}, "n_fft=500 must be a power of two"),
-        ({"model": {"units": 0}}, "units=0 must be greater than or equal to 1"),
+        ({"model": {"units": 0}}, "units=0 must be at least 1"),
         ({"synthetic": "no"}, "synthetic='no' must be a valid boolean"),
         ({"training": {}}, "training.weights is missing"),
         ({"labels": [[["deep"] * 1000] * 100]}, r"labels\.0=.* must be a valid string"),
