@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import shutil
-import struct
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from speech_rnn.audio import to_mono
 from speech_rnn.data.clips import BACKGROUND_NOISE, SILENCE, Clip, Part
+from speech_rnn.data.tfrecord import Record, scan
 from speech_rnn.errors import DataError, SpeechRnnError
 from speech_rnn.progress import progress
 
@@ -63,18 +63,14 @@ class TfdsSource:
 
     @cached_property
     def clips(self) -> Sequence[Clip]:
-        """All words, in the order of the data set's files; one pass over them."""
-        total = sum(self._builder.info.splits[split].num_examples for split in PARTS)
+        """All words, in the order of the data set's files."""
         names, silence = self._labels
-        clips = []
-        with _data_errors(self.title), progress(f"{self.title}: reading labels", total) as bar:
-            for split, part in PARTS.items():
-                for index, example in enumerate(self._examples(split, only="label").as_numpy_iterator()):
-                    if example["label"] != silence:
-                        word = names[example["label"]]
-                        clips.append(Clip(name=f"{split}/{index:06d}", word=word, speaker="", part=part))
-                    bar.advance()
-        return tuple(clips)
+        return tuple(
+            Clip(name=f"{split}/{index:06d}", word=names[record.value], speaker="", part=part)
+            for split, part in PARTS.items()
+            for index, record in enumerate(self._records[split])
+            if record.value != silence
+        )
 
     @property
     def noises(self) -> Sequence[str]:
@@ -84,12 +80,9 @@ class TfdsSource:
     def digest(self) -> str:
         """SHA-256 over the checksums that TFRecord files hold of each of their records; reads no recording."""
         digest = hashlib.sha256(self._builder.info.full_name.encode())
-        with _data_errors(self.title):
-            for split in PARTS:
-                for path in sorted(Path(path) for path in self._builder.info.splits[split].filepaths):
-                    digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-                    for checksum in record_checksums(path):
-                        digest.update(checksum)
+        for split, records in self._records.items():
+            digest.update(f"\n{split} {len(records)}\n".encode())
+            digest.update(b"".join(record.checksum for record in records))
         return digest.hexdigest()
 
     def waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
@@ -117,19 +110,32 @@ class TfdsSource:
                 recordings += join_pieces([piece["audio"].astype(np.int16) for piece in pieces.as_numpy_iterator()])
         return recordings
 
+    @cached_property
+    def _records(self) -> dict[str, list[Record]]:
+        """Label and checksum of every record by split, in the order of the files."""
+        splits = self._builder.info.splits
+        records: dict[str, list[Record]] = {split: [] for split in PARTS}
+        total = sum(splits[split].num_examples for split in PARTS)
+        with _data_errors(self.title), progress(f"{self.title}: reading labels", total) as bar:
+            for split, found in records.items():
+                for path in splits[split].filepaths:
+                    for record in scan(Path(path), "label"):
+                        found.append(record)
+                        bar.advance()
+        return records
+
     @property
     def _labels(self) -> tuple[list[str], int]:
         """All label names in their order, and the number of silence among them."""
         names = list(self._builder.info.features["label"].names)
         return names, names.index(SILENCE)
 
-    def _examples(self, split: str, only: str | None = None) -> Any:
-        """The records of a split as a tf.data.Dataset, in the order of the files; of ``only`` one field, if named."""
+    def _examples(self, split: str) -> Any:
+        """The records of a split as a tf.data.Dataset, in the order of the files."""
         tfds = _tensorflow_datasets()
         return self._builder.as_dataset(
             split=split,
             shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding({only: True}) if only else None,
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         )
 
@@ -188,30 +194,6 @@ def _only_one(halves: dict[int, bytes]) -> dict[bytes, int]:
             doubled.add(half)
         owner[half] = index
     return {half: index for half, index in owner.items() if half not in doubled}
-
-
-def record_checksums(path: Path) -> Iterator[bytes]:
-    """The CRC-32C that a TFRecord file holds of each of its records, without reading the records.
-
-    The format is ``uint64 length, uint32 CRC of it, data, uint32 CRC of the data``, see
-    https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(descriptor).st_size
-        position = 0
-        while position < size:
-            header = os.pread(descriptor, 12, position)
-            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
-            checksum = os.pread(descriptor, 4, position + 12 + length) if length < size else b""
-            if len(checksum) < 4:
-                raise DataError(
-                    f"{str(path)!r} is cut short at byte {size}; delete it and let tensorflow-datasets make it again"
-                )
-            yield checksum
-            position += 16 + length
-    finally:
-        os.close(descriptor)
 
 
 def _prepare(builder: Any, tfds: Any) -> None:

@@ -22,7 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speech_rnn.data.folder import FolderSource
-from speech_rnn.data.tfds_source import TfdsSource, join_pieces, record_checksums
+from speech_rnn.data.tfds_source import TfdsSource, join_pieces
 from speech_rnn.errors import DataError
 
 COMMANDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
@@ -218,21 +218,6 @@ def test_digest_changes_with_one_sample(prepared: Path, tmp_path: Path) -> None:
 
     assert same == TfdsSource(prepared).digest()
     assert TfdsSource(tmp_path).digest() != same
-
-
-def test_checksums_are_the_crc_that_tensorflow_writes(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    path = tmp_path / "x.tfrecord"
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(b"123456789")
-        writer.write(b"")
-
-    # CRC-32C of "123456789" is 0xE3069283 (RFC 3720, B.4 has more), masked as TFRecord does.
-    crc = 0xE3069283
-    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-    assert next(record_checksums(path)) == masked.to_bytes(4, "little")
-    assert len(list(record_checksums(path))) == 2
 
 
 def test_cut_records_are_refused_in_one_line(prepared: Path, tmp_path: Path) -> None:
