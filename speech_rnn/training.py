@@ -49,6 +49,7 @@ class Epoch(Settings):
         learning_rate: of the last step.
         seconds: of the epoch, without validation; stops and resumes don't count.
         clips: heard in this epoch.
+        validation_clips: in the validation part.
     """
 
     epoch: int
@@ -58,6 +59,7 @@ class Epoch(Settings):
     learning_rate: float
     seconds: float
     clips: int
+    validation_clips: int
 
 
 class Interrupted(KeyboardInterrupt):
@@ -77,7 +79,13 @@ class _State:
 
     def score(self) -> float:
         """The best validation so far."""
-        return max((_score(entry) for entry in self.history), default=-math.inf)
+        return max((score(Epoch(**entry)) for entry in self.history), default=-math.inf)
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raise :class:`ModelError` if there is a run in the folder already."""
+    if (folder / "run.json").exists():
+        raise ModelError(f"{folder} holds a run already; go on with --resume {folder}, or give another -o folder")
 
 
 def start(
@@ -96,8 +104,7 @@ def start(
         ModelError: there is a run in the folder.
         DataError: the task's words aren't there.
     """
-    if (folder / "run.json").exists():
-        raise ModelError(f"{folder} holds a run already; go on with --resume {folder}, or give another -o folder")
+    refuse_taken(folder)
     task = Task(settings.task, store.clips)
     items = task.items("training", 0, settings.training.seed)
     if not len(items):
@@ -208,7 +215,7 @@ class _Trainer:
                 bar.advance()
                 if stopped():
                     self._save_checkpoint()
-                    raise Interrupted
+                    raise Interrupted(f"stopped and saved; speech-rnn train --resume {self.folder} goes on")
                 if now - saved > CHECKPOINT_EVERY_S:
                     self._save_checkpoint()
                     saved = now
@@ -231,8 +238,9 @@ class _Trainer:
             learning_rate=float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             seconds=round(state.seconds, 3),
             clips=self.record.clips,
+            validation_clips=len(self.validation),
         )
-        if _score(entry.model_dump()) > state.score():
+        if score(entry) > state.score():
             self._save_weights("best.npz")
         state.history.append(entry.model_dump())
         state.loss_sum = state.seconds = 0.0
@@ -284,11 +292,11 @@ class _Trainer:
         checkpoint.save(self.folder / name, self.model.weights, normalization)
 
 
-def _score(entry: dict[str, Any]) -> float:
+def score(entry: Epoch) -> float:
     """What the best epoch has most of: validation accuracy, then a small loss; without validation, the last epoch."""
-    if entry["validation_accuracy"] is None:
-        return float(entry["epoch"])
-    return float(entry["validation_accuracy"]) - 1e-6 * float(entry["validation_loss"])
+    if entry.validation_accuracy is None or entry.validation_loss is None:
+        return float(entry.epoch)
+    return entry.validation_accuracy - 1e-6 * entry.validation_loss
 
 
 def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> keras.optimizers.Optimizer:

@@ -1,0 +1,191 @@
+"""``speech-rnn train``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from speech_rnn.cli.options import cache_option, data_option, workers_option
+from speech_rnn.config import AugmentationSettings, RunSettings
+from speech_rnn.errors import SettingsError
+
+# Options that are settings by another name: option -> part and field.
+_FIELDS = {
+    "cell": ("model", "cell"),
+    "units": ("model", "units"),
+    "layers": ("model", "layers"),
+    "precision": ("model", "precision"),
+    "labels": ("task", "labels"),
+    "unknown": ("task", "unknown_share"),
+    "silence": ("task", "silence_share"),
+    "f_max": ("features", "f_max"),
+    "epochs": ("training", "epochs"),
+    "batch_size": ("training", "batch_size"),
+    "learning_rate": ("training", "learning_rate"),
+    "seed": ("training", "seed"),
+}
+
+
+class _FMax(click.ParamType[float | str]):
+    name = "auto|HZ"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} must be 'auto' or a frequency in Hz, such as 4000.", param, ctx)
+
+
+class _Labels(click.ParamType[str | tuple[str, ...]]):
+    name = "12|35|all|WORD,WORD…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        if value in ("12", "35", "all"):
+            return str(value)
+        return tuple(word.strip() for word in str(value).split(","))
+
+
+@click.command(short_help="Train a recognizer of words.")
+@data_option
+@click.option("--cell", metavar="NAME", help="Recurrent cell: lstm, gru or rnn.  [default: gru]")
+@click.option(
+    "--labels",
+    type=_Labels(),
+    help="12: ten commands, unknown, silence; 35: all words of Speech Commands; "
+    "all: every folder; or your own list.  [default: 12]",
+)
+@click.option("--unknown", type=float, metavar="SHARE", help="Clips of other words, relative to those of the words.")
+@click.option(
+    "--silence", type=float, metavar="SHARE", help="Clips of background noise, relative to those of the words."
+)
+@click.option("--units", type=int, help="Units of a recurrent layer.  [default: 160]")
+@click.option("--layers", type=int, help="Recurrent layers.  [default: 2]")
+@click.option(
+    "--f-max",
+    type=_FMax(),
+    default="auto",
+    show_default=True,
+    metavar="auto|HZ",
+    help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.",
+)
+@click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 36]")
+@click.option("--batch-size", type=int, help="Clips a step.  [default: 128]")
+@click.option("--learning-rate", type=float, help="At its highest.  [default: 0.002]")
+@click.option("--precision", metavar="NAME", help="float32, mixed_float16 or mixed_bfloat16.  [default: float32]")
+@click.option("--seed", type=int, help="The same seed gives the same weights.  [default: 1]")
+@click.option("--no-augmentation", is_flag=True, help="Leave the training clips as they are.")
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help='Settings to start from, as in a run\'s run.json under "settings"; options go before them.',
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PART.NAME=VALUE",
+    help="Any other setting, such as features.n_mels=32 or augmentation.room_probability=0.3.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Folder of the run.  [default: runs/CELL-LABELS]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a run that was stopped; takes everything else from it.",
+)
+@cache_option
+@workers_option
+def command(
+    *,
+    sources: tuple[str, ...],
+    f_max: float | str,
+    no_augmentation: bool,
+    settings_file: Path | None,
+    assignments: tuple[str, ...],
+    output: Path | None,
+    resume: Path | None,
+    cache: Path,
+    workers: int | None,
+    **options: Any,
+) -> None:
+    r"""Train a recognizer of words.
+
+    The best weights by validation are kept; Ctrl-C keeps them too and says how to go on. Curves:
+    tensorboard --logdir runs
+
+    \b
+    speech-rnn train --data speech_commands --cell lstm
+    speech-rnn train --data my_words --labels all --silence 0.1 -o runs/mine
+    speech-rnn train --resume runs/mine
+    """
+    given = sorted(name for name, value in options.items() if value is not None)
+    if resume is not None:
+        if sources or given or assignments or settings_file or output or no_augmentation:
+            raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
+        from speech_rnn.cli.training_report import resume_run
+
+        resume_run(resume, cache, workers)
+        return
+    if not sources:
+        raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'.")
+    settings = _settings(settings_file, no_augmentation, assignments, {"f_max": f_max, **options})
+    if output is None:
+        labels = settings.task.labels
+        output = Path("runs") / f"{settings.model.cell}-{labels if isinstance(labels, str) else len(labels)}"
+    from speech_rnn.cli.training_report import new_run
+
+    new_run(output, sources, settings, cache, workers, auto_f_max=f_max == "auto")
+
+
+def _settings(
+    file: Path | None, no_augmentation: bool, assignments: tuple[str, ...], options: dict[str, Any]
+) -> RunSettings:
+    """The settings of a file, then of the options, then of ``--set``."""
+    if file is None:
+        settings = RunSettings()
+    else:
+        try:
+            settings = RunSettings.from_json(file.read_bytes())
+        except OSError as error:
+            raise SettingsError(f"{file} can't be read ({error.strerror}); give a file of settings") from None
+    if no_augmentation:
+        settings = settings.changed(augmentation=AugmentationSettings.off())
+    for name, value in options.items():
+        if value is not None and value != "auto":
+            settings = _assign(settings, *_FIELDS[name], value)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        part, dot, field = name.partition(".")
+        if not equals or not dot:
+            raise click.UsageError(f"--set {assignment!r} must be PART.NAME=VALUE, such as features.n_mels=32.")
+        settings = _assign(settings, part, field, _value(text))
+    return settings
+
+
+def _assign(settings: RunSettings, part: str, field: str, value: Any) -> RunSettings:
+    if part not in RunSettings.model_fields:
+        raise SettingsError(f"{part!r} is not a part of the settings; those are {', '.join(RunSettings.model_fields)}")
+    return settings.changed(**{part: getattr(settings, part).changed(**{field: value})})
+
+
+def _value(text: str) -> Any:
+    """A value as JSON has it; what is not JSON is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

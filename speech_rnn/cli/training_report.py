@@ -1,0 +1,87 @@
+"""What ``speech-rnn train`` says while a run goes on and when it has ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from speech_rnn import training
+from speech_rnn.config import RunSettings
+from speech_rnn.data.sources import open_sources
+from speech_rnn.data.store import Store, open_store
+from speech_rnn.errors import DataError
+from speech_rnn.evaluation import wilson_interval
+from speech_rnn.preparation import prepare
+from speech_rnn.progress import duration
+from speech_rnn.runs import RunRecord
+
+
+def new_run(
+    folder: Path, names: Sequence[str], settings: RunSettings, cache: Path, workers: int | None, *, auto_f_max: bool
+) -> None:
+    """Prepare, lay down and run a run."""
+    training.refuse_taken(folder)
+    prepared = prepare(names, settings, cache, auto_f_max=auto_f_max)
+    for warning in prepared.inspection.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    features = prepared.settings.features
+    if features.f_max != settings.features.f_max:
+        print(f"f_max is {features.f_max:.0f} Hz: some of the recordings carry nothing above")
+    record = training.start(folder, prepared.settings, prepared.sources, prepared.names, prepared.store)
+    _run(folder, record, prepared.store, workers)
+
+
+def resume_run(folder: Path, cache: Path, workers: int | None) -> None:
+    """Open what a run was trained on and go on with it."""
+    record = RunRecord.read(folder)
+    sources = open_sources([source.name for source in record.sources])
+    for source, known in zip(sources, record.sources, strict=True):
+        if source.digest() != known.digest:
+            raise DataError(f"the recordings in {known.name} have changed since {folder} began; train anew with -o")
+    _run(folder, record, open_store(sources, record.settings.features, cache), workers)
+
+
+def _run(folder: Path, record: RunRecord, store: Store, workers: int | None) -> None:
+    model, epochs = record.settings.model, record.settings.training.epochs
+    print(
+        f"training {model.cell}, {model.layers} x {model.units} units, on {record.clips:,} clips an epoch, "
+        f"{len(record.labels)} labels, in {folder}",
+        flush=True,
+    )
+    history = training.train(folder, store, workers=workers, report=_line(epochs))
+    print(_summary(folder, record, history))
+
+
+def _line(epochs: int) -> Callable[[training.Epoch], None]:
+    """What prints an epoch, with the time that is left at the pace of this run so far."""
+    seconds: list[float] = []
+
+    def report(entry: training.Epoch) -> None:
+        seconds.append(entry.seconds)
+        left = sum(seconds) / len(seconds) * (epochs - entry.epoch)
+        validation = (
+            "no validation part" if entry.validation_accuracy is None else f"validation {entry.validation_accuracy:.2%}"
+        )
+        print(
+            f"epoch {entry.epoch:>{len(str(epochs))}} of {epochs}  loss {entry.loss:.3f}  {validation}  "
+            f"{entry.seconds:.1f} s  {duration(left)} left",
+            flush=True,
+        )
+
+    return report
+
+
+def _summary(folder: Path, record: RunRecord, history: Sequence[training.Epoch]) -> str:
+    best = max(history, key=training.score)
+    total = duration(sum(entry.seconds for entry in history))
+    if best.validation_accuracy is None:
+        return f"trained in {total}; the data have no validation part, so nothing was measured"
+    n = best.validation_clips
+    low, high = wilson_interval(round(best.validation_accuracy * n), n)
+    kind = "synthetic " if record.synthetic else ""
+    return (
+        f"trained in {total}; best validation accuracy {best.validation_accuracy:.2%} in epoch {best.epoch} "
+        f"({low:.2%} to {high:.2%} at 95 %, {n:,} {kind}clips)\n"
+        f"speech-rnn export {folder} -o my-model   makes files for apps of it"
+    )
