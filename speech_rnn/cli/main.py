@@ -54,7 +54,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="speech-rnn")
 def speech_rnn() -> None:
-    r"""Teach a device a handful of words: Keras LSTM and GRU on MFCCs, the same in every form.
+    """Teach a device a handful of words: Keras LSTM and GRU on MFCCs, the same in every form.
 
     \b
     speech-rnn demo                                  see it all in two minutes

@@ -123,7 +123,7 @@ def command(
     workers: int | None,
     **options: Any,
 ) -> None:
-    r"""Train a recognizer of words.
+    """Train a recognizer of words.
 
     The best weights by validation are kept; Ctrl-C keeps them too and says how to go on. Curves:
     tensorboard --logdir runs
