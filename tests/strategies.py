@@ -41,7 +41,7 @@ def feature_settings(
     n_mfcc = draw(st.integers(1, n_mels))
     win_length = draw(st.integers(16, n_fft) | st.just(n_fft))
     power_floor = draw(st.sampled_from([1e-10, 1e-8, 1e-4]))
-    while n_mels >= 4:
+    while True:
         try:
             return FeatureSettings(
                 sample_rate=sample_rate,
@@ -58,8 +58,9 @@ def feature_settings(
         except SettingsError as error:
             if not str(error).startswith("n_mels="):
                 raise
-            n_mels -= 1
-    reject()
+            if n_mels == 4:
+                reject()
+            n_mels = max(4, n_mels * 3 // 4)
 
 
 def labels() -> st.SearchStrategy[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import read_audio
+from speech_rnn.config import is_label
 from speech_rnn.data.clips import BACKGROUND_NOISE, Clip, Part
 from speech_rnn.data.split import (
     AUDIO_SUFFIXES,
@@ -161,7 +162,8 @@ def _sound_files(folder: Path) -> dict[str, os.stat_result]:
 
 
 def _check_word(word: str, title: str) -> None:
-    if not word.strip() or len(word) > 64 or not word.isprintable():
+    if not is_label(word):
         raise DataError(
-            f"folder {word!r} of {title!r} can't be a label; give it a printable name of 1 to 64 characters"
+            f"folder {word!r} of {title!r} can't be a label; give it a name of 1 to 64 printable characters, "
+            "without blanks at its ends"
         )
