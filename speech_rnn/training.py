@@ -105,7 +105,7 @@ def start(
         DataError: the task's words aren't there.
     """
     refuse_taken(folder)
-    task = Task(settings.task, store.clips)
+    task = Task.to_learn(settings.task, store.clips)
     items = task.items("training", 0, settings.training.seed)
     if not len(items):
         raise DataError("no training clips; add recordings")
@@ -143,7 +143,7 @@ def train(
     """
     record = RunRecord.read(folder)
     settings = record.settings
-    task = Task(settings.task, store.clips)
+    task = Task.to_learn(settings.task, store.clips)
     if task.labels != record.labels:
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
     with (

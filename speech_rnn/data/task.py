@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn import draws
 from speech_rnn.config import TaskSettings
-from speech_rnn.data.clips import SILENCE, UNKNOWN, Clip, Part
+from speech_rnn.data.clips import PARTS, SILENCE, UNKNOWN, Clip, Part
 from speech_rnn.errors import DataError
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -51,37 +52,60 @@ class Task:
         words: the labels that are words.
     """
 
-    def __init__(self, settings: TaskSettings, clips: Sequence[Clip]) -> None:
-        """Set the task for a store's clips.
+    def __init__(
+        self, labels: Sequence[str], clips: Sequence[Clip], *, unknown_share: float, silence_share: float
+    ) -> None:
+        """Find the clips of each label.
 
-        Raises:
-            DataError: a word has no training clip, or unknown is asked for and no other word is there.
+        Args:
+            labels: in the order of the scores.
+            clips: of a store; all but those of the words are unknown.
+            unknown_share: clips of other words, relative to the clips of the words; without the label, none.
+            silence_share: stretches of noise, likewise.
         """
-        self.words = _words(settings, clips)
-        usual = 0.0 if settings.labels in ("35", "all") else USUAL_SHARE
-        self._unknown_share = usual if settings.unknown_share is None else settings.unknown_share
-        self._silence_share = usual if settings.silence_share is None else settings.silence_share
+        self.labels = tuple(labels)
+        self.words = tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
+        label_of = {label: i for i, label in enumerate(labels)}
+        self._silence, unknown = label_of.get(SILENCE, -1), label_of.get(UNKNOWN, -1)
+        self._silence_share = silence_share if SILENCE in label_of else 0.0
+        self._unknown_share = unknown_share if UNKNOWN in label_of else 0.0
+        self._label = np.array([label_of.get(clip.word, unknown) for clip in clips], np.int64)
         self._wanted: dict[Part, NDArray[np.int64]] = {}
         self._others: dict[Part, NDArray[np.int64]] = {}
-        known = set(self.words)
-        for part in ("training", "validation", "testing"):
-            of_part = [i for i, clip in enumerate(clips) if clip.part == part]
-            self._wanted[part] = np.array([i for i in of_part if clips[i].word in known], np.int64)
-            self._others[part] = np.array(
-                [i for i in of_part if clips[i].word not in known and clips[i].word != SILENCE], np.int64
-            )
-        if not len(self._others["training"]):
+        words = set(self.words)
+        for part in PARTS:
+            of_part = [(i, clip.word) for i, clip in enumerate(clips) if clip.part == part and clip.word != SILENCE]
+            self._wanted[part] = np.array([i for i, word in of_part if word in words], np.int64)
+            self._others[part] = np.array([i for i, word in of_part if word not in words], np.int64)
+
+    @classmethod
+    def to_learn(cls, settings: TaskSettings, clips: Sequence[Clip]) -> Self:
+        """The task that settings make of a store's clips.
+
+        Raises:
+            DataError: a word has no training clip, or unknown is asked for and there is no other word.
+        """
+        words = _words(settings, clips)
+        usual = 0.0 if settings.labels in ("35", "all") else USUAL_SHARE
+        unknown_share = usual if settings.unknown_share is None else settings.unknown_share
+        silence_share = usual if settings.silence_share is None else settings.silence_share
+        if not any(clip.part == "training" and clip.word not in words and clip.word != SILENCE for clip in clips):
             if settings.unknown_share:
                 raise DataError(
-                    f"unknown_share={settings.unknown_share} needs clips of other words, and there are none; "
+                    f"unknown_share={unknown_share} needs training clips of other words, and there are none; "
                     "add a source of other words, or set it to 0"
                 )
-            self._unknown_share = 0.0
-        special = ((SILENCE, self._silence_share), (UNKNOWN, self._unknown_share))
-        self.labels: tuple[str, ...] = (*(label for label, share in special if share > 0), *self.words)
-        label_of = {label: i for i, label in enumerate(self.labels)}
-        self._label = np.array([label_of.get(clip.word, label_of.get(UNKNOWN, -1)) for clip in clips], np.int64)
-        self._silence = label_of.get(SILENCE, -1)
+            unknown_share = 0.0
+        special = ((SILENCE, silence_share), (UNKNOWN, unknown_share))
+        labels = (*(label for label, share in special if share > 0), *words)
+        return cls(labels, clips, unknown_share=unknown_share, silence_share=silence_share)
+
+    @classmethod
+    def to_judge(cls, labels: Sequence[str], settings: TaskSettings, clips: Sequence[Clip]) -> Self:
+        """The task of a model with those labels, on clips of which some words may be missing."""
+        unknown_share = USUAL_SHARE if settings.unknown_share is None else settings.unknown_share
+        silence_share = USUAL_SHARE if settings.silence_share is None else settings.silence_share
+        return cls(labels, clips, unknown_share=unknown_share, silence_share=silence_share)
 
     def items(self, part: Part, epoch: int, seed: int) -> Items:
         """The items of an epoch; those of another part than training are the same in every epoch.

@@ -1,0 +1,98 @@
+"""A part of the recordings through a model: logits or scores beside what was said and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn.config import RunSettings, TaskSettings
+from speech_rnn.data.batches import BatchMaker, BatchWorkers
+from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
+from speech_rnn.data.store import Store
+from speech_rnn.data.task import Items, Task
+from speech_rnn.errors import DataError
+from speech_rnn.progress import progress
+from speech_rnn.runs import Run
+from speech_rnn.runtime import Recognizer
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says of some clips.
+
+    Attributes:
+        logits: float32 [clips, labels]; softmax of them is the score.
+        targets: int64 [clips], indices of the right labels.
+        speakers: who speaks; empty for stretches of noise, and where unknown.
+    """
+
+    logits: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    speakers: Sequence[str]
+
+
+def score_run(run: Run, store: Store, part: Part, *, workers: int | None = None) -> Scored:
+    """A trained run on a part of some recordings; silence and unknown are drawn as in its validation.
+
+    Raises:
+        DataError: the part holds none of the run's words.
+    """
+    task = Task.to_judge(run.labels, run.settings.task, store.clips)
+    items = _items(task, store, part, run.settings.training.seed)
+    logits = np.empty((len(items), len(task.labels)), np.float32)
+    maker = BatchMaker(store, task, run.settings)
+    with BatchWorkers(maker, workers) as batch_workers, progress(f"{part} part", len(items)) as report:
+        done = 0
+        for features, labels in batch_workers.batches(items, part, batch_size=BATCH):
+            logits[done : done + len(labels)] = run.classifier.predict_on_batch(features)
+            done += len(labels)
+            report.advance(len(labels))
+    return Scored(logits, items.label, _speakers(store, items))
+
+
+def score_model(recognizer: Recognizer, store: Store, part: Part) -> Scored:
+    """An exported model on a part of some recordings, sound in and scores out.
+
+    Raises:
+        DataError: the part holds none of the model's words.
+    """
+    card = recognizer.card
+    settings = RunSettings(features=card.features, model=card.model, task=TaskSettings(labels=_words(card.labels)))
+    seed = (card.training.settings or settings.training).seed
+    settings = settings.changed(training=settings.training.changed(seed=seed))
+    task = Task.to_judge(card.labels, settings.task, store.clips)
+    items = _items(task, store, part, seed)
+    scores = np.empty((len(items), len(card.labels)), np.float32)
+    maker = BatchMaker(store, task, settings)
+    with progress(f"{part} part", len(items)) as report:
+        for start in range(0, len(items), BATCH):
+            some = items[start : start + BATCH]
+            for row, clip in enumerate(maker.waveforms(some, part, epoch=0), start):
+                scores[row] = recognizer.scores(clip)
+            report.advance(len(some))
+    return Scored(np.log(np.maximum(scores, 1e-30)), items.label, _speakers(store, items))
+
+
+def _words(labels: Sequence[str]) -> tuple[str, ...]:
+    return tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
+
+
+def _items(task: Task, store: Store, part: Part, seed: int) -> Items:
+    items = task.items(part, 0, seed)
+    if not len(items):
+        raise DataError(
+            f"the {part} part of the {len(store):,} clips holds none of {', '.join(task.words[:5])} …; "
+            "choose another --part or other recordings"
+        )
+    if part == "training":  # drawn as in the first epoch, but neither bent nor shuffled
+        raise DataError("part='training' can't be judged; take validation or testing")
+    return items
+
+
+def _speakers(store: Store, items: Items) -> list[str]:
+    return [store.clips[clip].speaker if clip >= 0 else "" for clip in items.clip.tolist()]
