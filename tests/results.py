@@ -1,0 +1,74 @@
+"""Made-up results, for the tests that show some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from speech_rnn.charts import LearningCurve
+from speech_rnn.config import FeatureSettings
+from speech_rnn.evaluation import Evaluation, evaluate
+from speech_rnn.report import CellResult, SampleResult, demo_page
+
+LABELS = ("_silence_", "_unknown_", "yes", "no")
+HOSTILE = ("<script>alert(1)</script>", "</title></style>", "\"'><img src=x onerror=y>", "{{ 7 * 7 }}", "a\x00\u202eb")
+
+
+def evaluation(
+    labels: Sequence[str] = LABELS,
+    *,
+    model: str = "GRU",
+    synthetic: bool = True,
+    skill: float = 4.0,
+    n: int = 200,
+) -> Evaluation:
+    rng = np.random.default_rng(1)
+    targets = rng.integers(0, len(labels), n)
+    logits = rng.normal(size=(n, len(labels))) + skill * np.eye(len(labels))[targets]
+    speakers = [f"{labels[-1]}{number}" for number in rng.integers(0, 9, n)]
+    return evaluate(
+        logits,
+        targets,
+        labels,
+        speakers,
+        data=f"corpus {labels[0]}",
+        synthetic=synthetic,
+        command=f"speech-rnn evaluate {labels[1]}",
+        part="validation",
+        model=model,
+    )
+
+
+def cell(name: str, evaluated: Evaluation) -> CellResult:
+    curve = LearningCurve(name, [4.0, 8.0], [1.0, 0.5], [1.1, 0.6], [0.5, 0.9])
+    return CellResult(name, 94_732, 9_130_000.0, 4.2, 398_123, 1.92, curve, evaluated)
+
+
+def sample(labels: Sequence[str] = LABELS, *, names: Sequence[str] = ("LSTM", "GRU")) -> SampleResult:
+    settings = FeatureSettings()
+    samples = (0.5 * np.sin(np.arange(16_000) / 9)).astype(np.float32)
+    log_mel = np.random.default_rng(0).normal(-40, 9, (settings.n_frames, settings.n_mels))
+    scores = {name: np.linspace(0.1, 0.4, len(labels)) for name in names}
+    return SampleResult(
+        f"{labels[-1]}/1.wav",
+        labels[0],
+        True,
+        samples,
+        settings,
+        log_mel,
+        log_mel[:, : settings.n_mfcc],
+        labels,
+        scores,
+    )
+
+
+def demo(labels: Sequence[str] = LABELS, names: Sequence[str] = ("LSTM", "GRU")) -> str:
+    results = [cell(name, evaluation(labels, model=name)) for name in names]
+    return demo_page(
+        results,
+        sample(labels, names=names),
+        command=f"speech-rnn demo {labels[0]}",
+        versions={labels[0]: labels[1], "keras": "3.15.1"},
+        machine="2 cores",
+    )
