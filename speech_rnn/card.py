@@ -105,6 +105,18 @@ class Figure(CardPart):
     command: Line = ""
 
 
+class Agreement(CardPart):
+    """How near a file comes to Keras on one probe.
+
+    Attributes:
+        error: largest difference of a score from Keras on librosa's features.
+        bound: what it had to stay within to be shipped.
+    """
+
+    error: Error
+    bound: Error
+
+
 class FileEntry(CardPart):
     """A file of the model.
 
@@ -112,9 +124,10 @@ class FileEntry(CardPart):
         sha256: digest of its bytes.
         bytes: its size.
         form: what it is: ``keras``, ``saved_model``, ``clip`` or ``text``.
-        max_error: largest difference of a score from Keras on the probes; ``None`` for files that give no scores.
-        bound: what ``max_error`` had to stay under to be shipped.
-        probes: the difference probe by probe.
+        max_error: largest difference of a score from Keras on speech, noise and silence; ``None`` for a file that
+            gives no scores.
+        bound: what ``max_error`` had to stay within to be shipped.
+        probes: probe by probe, a clean chirp included, which has a bound of its own.
     """
 
     sha256: Sha256
@@ -122,7 +135,7 @@ class FileEntry(CardPart):
     form: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     max_error: Error | None = None
     bound: Error | None = None
-    probes: Mapping[Line, Error] = Field(default_factory=dict)
+    probes: Mapping[Line, Agreement] = Field(default_factory=dict)
 
 
 class Card(CardPart):

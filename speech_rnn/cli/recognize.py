@@ -1,0 +1,103 @@
+"""``speech-rnn recognize``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from speech_rnn.errors import AudioError, ModelError
+from speech_rnn.runtime import DEFAULT_MODEL, Prediction, Recognizer, load, read_clip, shipped_models
+
+Answer = Callable[[Path, Prediction, float], None]  # file, what is heard in it, its length in seconds
+
+
+@click.command(short_help="Say which words are heard in sound files.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option(
+    "--model",
+    metavar="NAME|DIR",
+    help="A model that comes with the package, or a folder that 'speech-rnn export' wrote.  "
+    f"[default: {DEFAULT_MODEL}]",
+)
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON a file, with all scores.")
+def command(*, files: tuple[Path, ...], model: str | None, as_json: bool) -> None:
+    """Say which word is heard in each sound file: WAV, FLAC, Ogg Vorbis, Opus or MP3, of any rate.
+
+    A model hears one clip, usually a second: of a longer file its middle. A file that can't be read is named on
+    standard error, the others are answered all the same, and the exit code is 1.
+
+    \b
+    speech-rnn recognize yes.wav no.flac
+    speech-rnn recognize --model my-model --json *.wav | jq -r .label
+    """
+    recognizer = load(model) if model is not None else _default_model()
+    if as_json:
+        unheard = _recognize(recognizer, files, _json_line)
+    else:
+        table = Table("file", "label", "score", "next", "heard", box=None, pad_edge=False)
+        clip_s = recognizer.card.features.clip_s
+        unheard = _recognize(
+            recognizer, files, lambda file, heard, seconds: table.add_row(*_row(file, heard, seconds, clip_s))
+        )
+        if table.row_count:
+            # Another program reads lines: no folding at 80 columns for it.
+            Console(highlight=False, width=None if sys.stdout.isatty() else 1_000).print(table)
+    if unheard:
+        raise AudioError(f"{unheard} of {len(files)} files could not be heard; see above")
+
+
+def _recognize(recognizer: Recognizer, files: tuple[Path, ...], answer: Answer) -> int:
+    """Answer for each file; returns how many could not be heard."""
+    rate = recognizer.sample_rate
+    unheard = 0
+    for file in files:
+        try:
+            clip, length = read_clip(file, rate, recognizer.clip_length)
+        except AudioError as error:
+            if len(files) == 1:
+                raise
+            click.echo(f"speech-rnn: {error}", err=True)
+            unheard += 1
+        else:
+            answer(file, recognizer.predict(clip, rate), length / rate)
+    return unheard
+
+
+def _json_line(file: Path, prediction: Prediction, seconds: float) -> None:
+    line = {
+        "file": str(file),
+        "label": prediction.label,
+        "score": prediction.score,
+        "seconds": round(seconds, 3),
+        "scores": prediction.scores,
+    }
+    click.echo(json.dumps(line))
+
+
+def _row(file: Path, prediction: Prediction, seconds: float, clip_s: float) -> list[Text]:
+    """Cells as ``Text``: a file's name or a label is never taken for markup."""
+    others = sorted((score, label) for label, score in prediction.scores.items() if label != prediction.label)
+    name = str(file) if str(file).isprintable() else repr(str(file))
+    return [
+        Text(name, overflow="fold"),
+        Text(prediction.label, style="bold"),
+        Text(f"{prediction.score:.3f}"),
+        Text(f"{others[-1][1]} {others[-1][0]:.3f}" if others else ""),
+        Text(f"all {seconds:.2f} s" if seconds <= clip_s else f"middle {clip_s:g} of {seconds:.2f} s"),
+    ]
+
+
+def _default_model() -> Recognizer:
+    if DEFAULT_MODEL not in shipped_models():
+        raise ModelError(
+            f"no model {DEFAULT_MODEL!r} comes with this install; give --model DIR, a folder that "
+            "'speech-rnn export RUN -o DIR' wrote"
+        )
+    return load(DEFAULT_MODEL)
