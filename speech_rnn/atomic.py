@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -38,7 +40,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             that at any moment one of the two is whole.
 
     Raises:
-        FileExistsError: ``path`` is there already and ``replace`` is not set.
+        FileExistsError: ``path`` is there already and ``replace`` is not set, or it is a file.
     """
     if path.exists() and not replace:
         raise FileExistsError(f"{path} is there already")
@@ -50,13 +52,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         for file in beside.rglob("*"):
             if file.is_file():
                 _flush(file)
-        if path.exists():
-            aside = _beside(path)
-            path.replace(aside)
-            beside.replace(path)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            beside.replace(path)
+        _rename_folder(beside, path, replace=replace)
         _flush(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -71,6 +67,39 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a small UTF-8 text file whole or not at all."""
     write_bytes(path, text.encode())
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes have left beside ``path``.
+
+    Only for one who knows that no other process writes it, and not for a folder that is ever replaced: a kill between
+    the two renames leaves both, the old and the new, under such names.
+    """
+    form = re.compile(rf"\.{re.escape(path.stem[:40])}-[0-9a-f]{{12}}{re.escape(path.suffix)}")
+    for left in [found for found in path.parent.glob(".*") if form.fullmatch(found.name)]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _rename_folder(beside: Path, path: Path, *, replace: bool) -> None:
+    """Rename onto ``path``, moving aside what is there; once more whenever another process was quicker."""
+    while True:
+        try:
+            beside.replace(path)
+            return
+        except OSError as error:
+            # What a rename onto a file, and onto a folder that isn't empty, gives.
+            is_file, is_full = error.errno == errno.ENOTDIR, error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if is_file or (is_full and not replace):
+                raise FileExistsError(f"{path} is there already") from None
+            if not is_full:
+                raise
+        aside = _beside(path)
+        with suppress(FileNotFoundError):
+            path.replace(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
