@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from speech_rnn.config import FeatureSettings
 from speech_rnn.evaluation import Evaluation
 from speech_rnn.svg import svg_element
+from speech_rnn.text import percent, plain
 
 INK, MUTED, GRID = "#1f2328", "#59636e", "#d1d9e0"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -112,17 +113,6 @@ class LearningCurve:
     loss: Sequence[float]
     validation_loss: Sequence[float]
     validation_accuracy: Sequence[float]
-
-
-def plain(text: str, most: int = 24) -> str:
-    """Text that any font, parser and direction can bear: printable, at most ``most`` characters."""
-    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return printable if len(printable) <= most else printable[: most - 1] + "…"
-
-
-def percent(share: float) -> str:
-    """A share in per cent with one decimal: ``96.0 %``."""
-    return f"{100 * share:.1f} %"
 
 
 def learning_curves(
@@ -256,11 +246,7 @@ def label_figures(evaluation: Evaluation) -> Chart:
         ]
         names = [f"recall, {100 * evaluation.confidence:.0f} % interval", "precision"]
         figure.legend(handles, names, loc="outside upper left", ncols=2, borderpad=0.0, columnspacing=1.5)
-        said = (
-            f"{plain(one.label)} {'none' if one.recall is None else percent(one.recall)} and "
-            f"{'none' if one.precision is None else percent(one.precision)}"
-            for one in figures[:5]
-        )
+        said = (f"{plain(one.label)} {percent(one.recall)} and {percent(one.precision)}" for one in figures[:5])
         return _chart(figure, f"Recall and precision of {len(figures)} labels, weakest first: {'; '.join(said)}.")
 
 

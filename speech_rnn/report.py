@@ -19,10 +19,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from speech_rnn import charts
-from speech_rnn.charts import Chart, LearningCurve, percent, plain
+from speech_rnn.charts import Chart, LearningCurve
 from speech_rnn.config import FeatureSettings
 from speech_rnn.evaluation import Evaluation
 from speech_rnn.progress import duration
+from speech_rnn.text import interval, percent, plain
 
 WORST = 10  # speakers and mistakes in a table
 
@@ -180,7 +181,7 @@ def evaluation_page(evaluation: Evaluation, versions: Mapping[str, str] | None =
         heading=evaluation.model or "A model",
         lede=(
             f"{percent(accuracy.value)} of {accuracy.n:,} clips right "
-            f"({_confidence(evaluation)} interval {_interval((accuracy.low, accuracy.high))}), "
+            f"({_confidence(evaluation)} interval {interval(accuracy.low, accuracy.high)}), "
             f"{len(evaluation.labels)} labels, {evaluation.part} part of {evaluation.data}."
         ),
         evaluation=evaluation,
@@ -238,15 +239,6 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _percent_or_dash(share: float | None) -> str:
-    return "–" if share is None else percent(share)
-
-
-def _interval(ends: tuple[float, float]) -> str:
-    """``88.8–91.8 %``."""
-    return f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f} %"
-
-
 def _large(number: float) -> str:
     """``820,000`` or ``7.6 million``."""
     return f"{number / 1e6:.1f} million" if number >= 1e6 else f"{number:,.0f}"
@@ -281,10 +273,10 @@ def _render(template: str, **values: Any) -> str:
         "duration": duration,
         "element": lambda chart: Markup(chart.svg),  # well-formed and escaped: speech_rnn.svg made it
         "grouped": "{:,}".format,
-        "interval": _interval,
+        "interval": interval,
         "large": _large,
         "milliseconds": _milliseconds,
-        "percent": _percent_or_dash,
+        "percent": percent,
         "short": plain,
     }
     return environment.get_template(template).render(dark_colours=charts.DARK.items(), **values)

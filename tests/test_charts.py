@@ -18,6 +18,7 @@ from speech_rnn import charts
 from speech_rnn.charts import DARK, GRID, INK, MUTED, SERIES, Chart, LearningCurve
 from speech_rnn.config import FeatureSettings
 from speech_rnn.evaluation import Evaluation, evaluate
+from speech_rnn.text import plain
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -147,7 +148,7 @@ def test_a_run_may_have_a_name_that_matplotlib_would_drop() -> None:
 def test_any_text_is_a_label(labels: list[str]) -> None:
     chart = charts.score_bars(labels, {"model": np.linspace(1, 0, len(labels))})
 
-    assert {charts.plain(label) for label in labels if label.strip()} <= set(texts(chart)) | {""}
+    assert {plain(label) for label in labels if label.strip()} <= set(texts(chart)) | {""}
 
 
 @pytest.mark.parametrize("n", [2, 12, 35, 40])
