@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +16,10 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic
 from speech_rnn.errors import ModelError
+
+
+# What NumPy's and Python's readers raise, each where a byte of the archive is another: of a name, a length, a version.
+_DAMAGES = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 class Variable(Protocol):
@@ -64,10 +70,12 @@ def load(path: Path, variables: Sequence[Variable]) -> dict[str, Any]:
 def read(path: Path) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """State and arrays of a file that :func:`save` wrote; :class:`ModelError` where it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory: NumPy leaves a file open that it finds to be damaged.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             state: dict[str, Any] = json.loads(file["state"].tobytes())
             return state, [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; take a folder that speech-rnn train has written") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} is damaged ({error}); train again") from None
+    except _DAMAGES as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} is damaged ({reason}); train again") from None
