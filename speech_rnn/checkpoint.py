@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from speech_rnn import atomic
 from speech_rnn.errors import ModelError
 
-
 # What NumPy's and Python's readers raise, each where a byte of the archive is another: of a name, a length, a version.
 _DAMAGES = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 
