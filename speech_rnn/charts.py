@@ -263,7 +263,8 @@ def speaker_spread(evaluation: Evaluation) -> Chart:
             return _chart(figure, "Accuracy by speaker: no speaker is known.")
         counts = np.array([(one.n, one.correct) for one in speakers])
         pooled = counts[:, 1].sum() / counts[:, 0].sum()
-        n = np.unique(np.round(np.geomspace(1, max(2, counts[:, 0].max()), 80)).astype(int))
+        fewest, most = max(1, counts[:, 0].min() // 2), max(2, counts[:, 0].max())
+        n = np.unique(np.round(np.geomspace(fewest, most, 80)).astype(int))
         tail = (1 - evaluation.confidence) / 2
         low, high = binom.ppf(tail, n, pooled) / n, binom.ppf(1 - tail, n, pooled) / n
         axes.fill_between(n, low, high, step="mid", color=GRID, alpha=0.55, linewidth=0)
@@ -273,7 +274,7 @@ def speaker_spread(evaluation: Evaluation) -> Chart:
         axes.scatter(kinds[:, 0], accuracy, s=18 * np.sqrt(multiplicity), color=SERIES[0], alpha=0.75, linewidths=0)
         below = int((counts[:, 1] < binom.ppf(tail, counts[:, 0], pooled)).sum())
         axes.set_xscale("log")
-        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000) if tick <= 1.3 * n[-1]]
+        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000) if fewest <= tick <= 1.3 * most]
         axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
         axes.minorticks_off()
         axes.set_ylim(min(0.95 * accuracy.min(), 0.9) - 0.02, 1.02)
