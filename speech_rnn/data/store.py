@@ -45,6 +45,8 @@ class Store:
             self.clips = [Clip(*row) for row in index["clips"]]
             self.lengths: NDArray[np.int32] = np.asarray(index["lengths"], np.int32)
             self.source_of: NDArray[np.int32] = np.asarray(index["source_of"], np.int32)
+            if not len(self.clips) == len(self.lengths) == len(self.source_of):
+                raise ValueError("its index contradicts itself")
             noise_lengths = [int(n) for n in index["noise_lengths"]]
             sizes = (folder / "clips.i16").stat().st_size, (folder / "noise.i16").stat().st_size
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -114,15 +116,14 @@ def open_store(sources: Sequence[Source], settings: FeatureSettings, cache: Path
         ).encode()
     ).hexdigest()[:32]
     folder = cache / "decoded" / identity
-    with _only_one(cache / "decoded" / f"{identity}.lock"):
-        if not folder.is_dir():
-            try:
+    try:
+        with _only_one(cache / "decoded" / f"{identity}.lock"):
+            if not folder.is_dir():
+                atomic.remove_leftovers(folder)
                 with atomic.new_folder(folder) as beside:
                     _build(beside, sources, rows, settings)
-            except OSError as error:
-                raise DataError(
-                    f"{folder} can't be written ({error.strerror}); set --cache to another folder"
-                ) from None
+    except OSError as error:
+        raise DataError(f"{folder} can't be written ({error.strerror}); set --cache to another folder") from None
     return Store(folder)
 
 
