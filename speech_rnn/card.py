@@ -69,7 +69,7 @@ class TrainingSummary(CardPart):
     Attributes:
         weights: which weights were exported: the best by validation, the last, or some that were never trained.
         epochs: epochs trained.
-        best_epoch: the epoch that the weights are from, counted from 1; ``None`` if not known.
+        best_epoch: the epoch that was best by validation, counted from 1; ``None`` if not known.
         clips: training clips an epoch.
         settings: the loop's settings.
     """

@@ -1,0 +1,90 @@
+"""Fixed sounds that every model file is run on before it ships, and what Keras says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn.audio import fit, read_audio
+from speech_rnn.card import Agreement
+from speech_rnn.config import FeatureSettings
+from speech_rnn.errors import ModelError
+from speech_rnn.features import mfcc
+
+Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # float32 [clip_length] -> float32 [labels]
+
+# A word said by espeak-ng, in the faint noise of a quiet room: "seven", 22,050 Hz.
+_SPEECH = Path(__file__).with_name("probe.flac")
+
+BOUND = 1e-4
+# Beside a clean tone all bands lie at the rounding noise of a float32 FFT, and the logarithm magnifies it: librosa,
+# TensorFlow and TFLite differ there by up to 3e-2 in an MFCC. No recording is so clean.
+BOUNDS = {"speech": BOUND, "noise": BOUND, "silence": BOUND, "chirp": 1e-2}
+
+
+def make_probes(settings: FeatureSettings) -> dict[str, NDArray[np.float32]]:
+    """The sounds: name -> float32 [clip_length] at ``settings.sample_rate``; the same in every run."""
+    length, rate = settings.clip_length, settings.sample_rate
+    rng = np.random.Generator(np.random.Philox(0))
+    seconds = np.arange(length) / rate
+    # From 0 Hz to half the rate within the clip: every band is met by a clean tone.
+    chirp = 0.5 * np.sin(2 * np.pi * (rate / 4) * seconds**2 / (length / rate))
+    return {
+        "speech": fit(read_audio(_SPEECH, rate), length),
+        "noise": rng.normal(0.0, 0.05, length).astype(np.float32),
+        "silence": np.zeros(length, np.float32),
+        "chirp": chirp.astype(np.float32),
+    }
+
+
+def keras_scores(classifier: keras.Model, settings: FeatureSettings, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a file must say: the Keras classifier on librosa's features.
+
+    Args:
+        classifier: MFCC float32 [batch, frames, n_mfcc] -> logits float32 [batch, labels].
+        settings: the front end.
+        clip: float32 [clip_length].
+
+    Returns:
+        float32 [labels], softmax.
+    """
+    logits = np.asarray(classifier(mfcc(clip[np.newaxis], settings), training=False), np.float64)[0]
+    powers = np.exp(logits - logits.max())
+    scores: NDArray[np.float32] = (powers / powers.sum()).astype(np.float32)
+    return scores
+
+
+def check(
+    what: str,
+    scores: Scores,
+    probes: Mapping[str, NDArray[np.float32]],
+    expected: Mapping[str, NDArray[np.float32]],
+) -> dict[str, Agreement]:
+    """Hold a file's scores to the expected ones.
+
+    Args:
+        what: the file's name, for the error.
+        scores: runs the file on a clip.
+        probes: probe -> float32 [clip_length].
+        expected: probe -> float32 [labels].
+
+    Returns:
+        Probe -> agreement, each within its bound.
+
+    Raises:
+        ModelError: a difference is beyond its bound, or not a number.
+    """
+    agreements = {}
+    for name, clip in probes.items():
+        error, bound = float(np.abs(scores(clip) - expected[name]).max()), BOUNDS[name]
+        if not error <= bound:
+            raise ModelError(
+                f"{what} is not shipped: on the probe {name!r} a score is {error:.2g} off Keras, and {bound:g} is "
+                "allowed; train again, or report this with the run's run.json"
+            )
+        agreements[name] = Agreement(error=error, bound=bound)
+    return agreements

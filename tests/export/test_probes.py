@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from speech_rnn.audio import dbfs
+from speech_rnn.config import FeatureSettings
+from speech_rnn.errors import ModelError
+from speech_rnn.export.probes import BOUNDS, check, make_probes
+
+SETTINGS = [
+    FeatureSettings(),
+    FeatureSettings(
+        sample_rate=8_000, clip_length=4_000, n_fft=256, win_length=200, n_mels=20, n_mfcc=13, f_max=3_800.0
+    ),
+    FeatureSettings(sample_rate=48_000, clip_length=96_000, n_fft=2_048, win_length=1_200, hop_length=480),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_probes_are_clips_the_same_every_time(settings: FeatureSettings) -> None:
+    probes = make_probes(settings)
+
+    assert set(probes) == set(BOUNDS)
+    for name, again in make_probes(settings).items():
+        assert probes[name].dtype == np.float32
+        assert probes[name].shape == (settings.clip_length,)
+        assert np.abs(probes[name]).max() <= 1.0
+        np.testing.assert_array_equal(probes[name], again)
+
+
+def test_probes_are_what_their_names_say() -> None:
+    probes = make_probes(FeatureSettings())
+
+    spectra = {name: np.abs(np.fft.rfft(probe)) ** 2 for name, probe in probes.items()}
+    assert not probes["silence"].any()
+    assert dbfs(probes["noise"]) == pytest.approx(-26.0, abs=0.2)
+    # A chirp and white noise have the same power in each kHz, speech has most below 4 kHz.
+    for name in ("noise", "chirp"):
+        bands = spectra[name][:-1].reshape(8, 1_000).sum(axis=1)
+        assert bands.max() / bands.min() < 1.3
+    assert dbfs(probes["speech"]) > -40.0
+    assert spectra["speech"][:4_000].sum() > 0.8 * spectra["speech"].sum()
+
+
+def probe_pair() -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    probes = make_probes(FeatureSettings())
+    return probes, {name: np.array([0.25, 0.75], np.float32) for name in probes}
+
+
+def test_the_largest_difference_of_a_score_is_what_counts() -> None:
+    probes, expected = probe_pair()
+
+    agreements = check("file", lambda clip: np.array([0.25, 0.75 + 2.0**-14], np.float32), probes, expected)
+
+    assert {name: one.error for name, one in agreements.items()} == dict.fromkeys(probes, 2.0**-14)
+    assert {name: one.bound for name, one in agreements.items()} == BOUNDS
+
+
+@pytest.mark.parametrize("scores", [[0.25, 0.7502], [0.2498, 0.75], [0.25, np.nan]])
+def test_scores_beyond_the_bound_or_not_numbers_are_not_shipped(scores: list[float]) -> None:
+    probes, expected = probe_pair()
+
+    with pytest.raises(ModelError, match=r"clip\.tflite is not shipped: on the probe 'speech' a score is .* off Keras"):
+        check("clip.tflite", lambda clip: np.array(scores, np.float32), probes, expected)
