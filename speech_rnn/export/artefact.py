@@ -1,0 +1,228 @@
+"""A training run -> a model folder: the model in several forms and one card, each form checked before it ships.
+
+``model.keras`` (MFCC -> logits), ``saved_model/`` and ``clip.tflite`` (waveform -> scores, front end inside),
+``card.json``, ``labels.txt`` and ``README.md``. The folder is written beside and renamed: there is a whole one or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import zipfile
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+import speech_rnn
+from speech_rnn import atomic
+from speech_rnn.card import CARD_FILE, Card, DataSource, Figure, FileEntry, TrainingSummary, clipped
+from speech_rnn.errors import ModelError
+from speech_rnn.evaluation import wilson_interval
+from speech_rnn.export.front_end import FrontEnd
+from speech_rnn.export.probes import BOUND, Scores, check, keras_scores, make_probes
+from speech_rnn.export.quiet import quiet
+from speech_rnn.export.readme import readme
+from speech_rnn.export.saved_model import load_scores, write_saved_model
+from speech_rnn.export.tflite import convert_clip
+from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers
+from speech_rnn.runs import Run
+from speech_rnn.runtime import CLIP_FILE, Recognizer
+
+KERAS_FILE = "model.keras"
+SAVED_MODEL = "saved_model"
+LABELS_FILE = "labels.txt"
+README_FILE = "README.md"
+
+
+def export_run(
+    run: Run,
+    folder: Path,
+    *,
+    name: str,
+    which: Literal["best", "final"] = "best",
+    figures: Sequence[Figure] | None = None,
+) -> Card:
+    """Write a trained run as a model folder.
+
+    Args:
+        run: with the weights to export.
+        folder: to be made; a model folder that is there already is replaced.
+        name: the model's, for :func:`speech_rnn.load`: letters, digits, ``.``, ``_`` and ``-``.
+        which: the weights that ``run`` was loaded with, for the card.
+        figures: what the model reaches, for the card; the run's validation accuracy if not given.
+
+    Returns:
+        The card, as written.
+
+    Raises:
+        ModelError: the name isn't allowed, the folder holds something else, the classifier can't be converted, or a
+            file differs from Keras by more than its bound.
+    """
+    _check_place(folder)
+    classifier = _float32(run)
+    best = _best_epoch(run.history)
+    card = Card.make(
+        name=name,
+        labels=run.labels,
+        features=run.settings.features,
+        model=run.settings.model,
+        parameters=sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights),
+        macs_per_second=macs_per_second(classifier, run.settings.features),
+        synthetic=run.record.synthetic,
+        data=tuple(
+            DataSource(
+                title=_title(source.name),
+                origin=source.origin,
+                digest=source.digest,
+                synthetic=source.synthetic,
+            )
+            for source in run.record.sources
+        ),
+        training=TrainingSummary(
+            weights=which,
+            epochs=len(run.history),
+            best_epoch=None if best is None else int(best["epoch"]),
+            clips=run.record.clips,
+            settings=run.settings.training,
+        ),
+        figures=_validation_accuracy(run, best) if figures is None else tuple(figures),
+        made_with=_versions(),
+    )
+    try:
+        with atomic.new_folder(folder, replace=True) as beside:
+            return _write(beside, classifier, card)
+    except OSError as error:
+        raise ModelError(f"{folder} can't be written ({error.strerror}); give another folder, or make room") from error
+
+
+def _write(folder: Path, classifier: keras.Model, card: Card) -> Card:
+    """All files of the model; the card with their digests last."""
+    features = card.features
+    (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in card.labels), encoding="utf-8")
+    (folder / README_FILE).write_text(readme(card), encoding="utf-8")
+    # The card as it is now, without digests, travels inside; SavedModel takes it from a file of that name.
+    (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+    front_end = FrontEnd(features)
+    _write_keras(folder / KERAS_FILE, classifier, card)
+    write_saved_model(classifier, front_end, features.clip_length, folder / CARD_FILE, folder / SAVED_MODEL)
+    clip = convert_clip(classifier, front_end, features.clip_length, card.to_json())
+    (folder / CLIP_FILE).write_bytes(clip)
+
+    probes = make_probes(features)
+    expected = {name: keras_scores(classifier, features, probe) for name, probe in probes.items()}
+    forms: dict[str, tuple[str, Scores]] = {
+        KERAS_FILE: ("keras", _keras_file_scores(folder / KERAS_FILE, classifier, card)),
+        f"{SAVED_MODEL}/saved_model.pb": ("saved_model", load_scores(folder / SAVED_MODEL)),
+        CLIP_FILE: ("clip", Recognizer(card, clip).scores),
+    }
+    entries = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE):
+        file_name = path.relative_to(folder).as_posix()
+        form, scores = forms.get(file_name, (SAVED_MODEL if file_name.startswith(f"{SAVED_MODEL}/") else "text", None))
+        agreements = {} if scores is None else check(file_name, scores, probes, expected)
+        content = path.read_bytes()
+        entries[file_name] = FileEntry(
+            sha256=hashlib.sha256(content).hexdigest(),
+            bytes=len(content),
+            form=form,
+            max_error=max((one.error for one in agreements.values() if one.bound == BOUND), default=None),
+            bound=BOUND if agreements else None,
+            probes=agreements,
+        )
+    card = card.with_files(entries)
+    (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+    return card
+
+
+def _write_keras(path: Path, classifier: keras.Model, card: Card) -> None:
+    """The classifier as Keras keeps it, with the card as a further member of the archive."""
+    try:
+        with quiet():
+            classifier.save(path)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"cell={card.model.cell!r} can't be saved by Keras ({clipped(str(error))}); give its class a get_config()"
+        ) from error
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(CARD_FILE, card.to_json())
+
+
+def _keras_file_scores(path: Path, classifier: keras.Model, card: Card) -> Scores:
+    """Runs the saved classifier on librosa's features."""
+    layers = recurrent_layers(classifier)
+    classes = {type(part).__name__: type(part) for layer in layers for part in (layer, getattr(layer, "cell", layer))}
+    loaded = keras.saving.load_model(path, custom_objects=classes, compile=False, safe_mode=True)
+    return lambda clip: keras_scores(loaded, card.features, clip)
+
+
+def _float32(run: Run) -> keras.Model:
+    """The run's classifier in float32 throughout, and without cuDNN, whose operators no other machine has."""
+    normalization = run.classifier.get_layer("normalization")
+    features = run.settings.features
+    classifier = build_classifier(
+        run.settings.model.changed(precision="float32"),
+        features.n_frames,
+        features.n_mfcc,
+        len(run.labels),
+        mean=np.asarray(normalization.mean, np.float32).reshape(-1),
+        variance=np.asarray(normalization.variance, np.float32).reshape(-1),
+    )
+    classifier.set_weights(run.classifier.get_weights())
+    for layer in recurrent_layers(classifier):
+        if hasattr(layer, "use_cudnn"):
+            layer.use_cudnn = False
+    return classifier
+
+
+def _best_epoch(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The line of the epoch with the highest validation accuracy, of several the one with the smallest loss."""
+    validated = [line for line in history if line.get("validation_accuracy") is not None]
+    return max(validated, key=lambda line: (line["validation_accuracy"], -line["validation_loss"]), default=None)
+
+
+def _validation_accuracy(run: Run, best: dict[str, Any] | None) -> tuple[Figure, ...]:
+    n = int(best.get("validation_clips") or 0) if best else 0
+    if best is None or n == 0:
+        return ()
+    value = float(best["validation_accuracy"])
+    low, high = wilson_interval(round(value * n), n)
+    return (
+        Figure(
+            name="accuracy",
+            value=value,
+            low=low,
+            high=high,
+            n=n,
+            data="validation part of " + " and ".join(_title(source.name) for source in run.record.sources),
+            synthetic=run.record.synthetic,
+            command=f"speech-rnn evaluate {run.folder.name}",
+        ),
+    )
+
+
+def _title(source: str) -> str:
+    """A source's name without the folders above it: a whole path would tell the world about the user's disk."""
+    return Path(source).name or source
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("tensorflow", "keras", "librosa", "numpy", "ai-edge-litert")
+    return {
+        "speech-rnn": speech_rnn.__version__,
+        "python": platform.python_version(),
+        **{library: metadata.version(library) for library in libraries},
+    }
+
+
+def _check_place(folder: Path) -> None:
+    """Only an empty folder or a model may be replaced."""
+    if folder.is_dir():
+        if (folder / CARD_FILE).exists() or not any(folder.iterdir()):
+            return
+        raise ModelError(f"{folder} is there already and is no model; remove it, or give another folder")
+    if folder.exists():
+        raise ModelError(f"{folder} is a file; give a folder")
