@@ -53,8 +53,8 @@ def test_a_table_shows_file_label_score_and_what_was_heard(tmp_path: Path, model
     assert header.split() == ["file", "label", "score", "next", "heard"]
     expected = load(model).predict(*soundfile.read(short))
     assert first.split()[:3] == [str(short), expected.label, f"{expected.score:.3f}"]
-    assert first.endswith("all 0.05 s")
-    assert second.endswith("middle 0.05 of 2.50 s")
+    assert first.rstrip().endswith("all 0.05 s")
+    assert second.rstrip().endswith("middle 0.05 of 2.50 s")
 
 
 def test_one_bad_file_is_named_and_the_others_are_answered(
