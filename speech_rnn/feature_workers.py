@@ -165,6 +165,8 @@ def _sit_down(desk: _Desk, basis: Basis, rows: Rows | None) -> None:
     adopt(basis)
     # A worker a core: threads of the matrix library beside them only cost.
     threadpool_limits(1)
+    # glibc gives memory back, and takes it anew page by page, beyond twice the largest piece freed so far.
+    np.empty(2**24, np.uint8)
     _seat = _Seat(*desk.arrays(), rows, basis.settings)
 
 
