@@ -143,6 +143,8 @@ class Task:
 def _words(settings: TaskSettings, clips: Sequence[Clip]) -> tuple[str, ...]:
     present = {clip.word for clip in clips if not clip.word.startswith("_")}
     if settings.labels == "all":
+        if not present:
+            raise DataError("labels='all' finds no words; add a source that has some")
         return tuple(sorted(present))
     if settings.labels == "12":
         words: tuple[str, ...] = COMMANDS

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from speech_rnn.config import CommonLabels, TaskSettings
+from speech_rnn.data.clips import PARTS, SILENCE, UNKNOWN, Clip, Part
+from speech_rnn.data.task import COMMANDS, OTHER_WORDS, Items, Task
+from speech_rnn.errors import DataError
+
+OTHERS = ("bed", "bird", "cat")
+
+
+def clips(words: Iterable[str], n: dict[Part, int] | None = None) -> list[Clip]:
+    numbers = n or {"training": 20, "validation": 10, "testing": 5}
+    return [
+        Clip(f"{word}/{part}{number}.wav", word, f"{part}{number}", part)
+        for word in words
+        for part, count in numbers.items()
+        for number in range(count)
+    ]
+
+
+def words_of(task: Task, items: Items) -> Counter[str]:
+    return Counter(task.labels[label] for label in items.label)
+
+
+def same(one: Items, other: Items) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("clip", "label", "key"))
+
+
+def test_the_twelve_labels_are_silence_unknown_and_the_commands_in_the_official_order() -> None:
+    task = Task.to_learn(TaskSettings(), clips([*COMMANDS, *OTHERS]))
+
+    # input_data.py of TensorFlow's speech_commands: prepare_words_list.
+    official = "_silence_ _unknown_ yes no up down left right on off stop go"
+    assert " ".join(task.labels) == official
+
+
+def test_the_thirty_five_labels_are_the_words_of_the_data_set() -> None:
+    task = Task.to_learn(TaskSettings(labels="35"), clips([*COMMANDS, *OTHER_WORDS]))
+
+    # Warden 2018, arXiv:1804.03209, table 2.
+    published = (
+        "backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine no off "
+        "on one right seven sheila six stop three tree two up visual wow yes zero"
+    )
+    assert " ".join(task.labels) == published
+    assert set(words_of(task, task.items("training", 0, 1)).values()) == {20}
+
+
+def test_all_labels_are_the_folders_in_order() -> None:
+    task = Task.to_learn(TaskSettings(labels="all"), clips(["zoom in", "été", "a"]))
+
+    assert task.labels == ("a", "zoom in", "été")
+    assert words_of(task, task.items("validation", 0, 1)) == dict.fromkeys(task.labels, 10)
+
+
+def test_own_labels_keep_their_order_and_the_rest_is_unknown() -> None:
+    task = Task.to_learn(TaskSettings(labels=("up", "cat", "go")), clips([*COMMANDS, *OTHERS]))
+
+    assert task.labels == (SILENCE, UNKNOWN, "up", "cat", "go")
+    assert words_of(task, task.items("training", 0, 1)) == {SILENCE: 6, UNKNOWN: 6, "up": 20, "cat": 20, "go": 20}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_silence_and_unknown_are_each_about_a_tenth_of_the_words(part: Part) -> None:
+    everything = clips([*COMMANDS, *OTHER_WORDS])
+    task = Task.to_learn(TaskSettings(), everything)
+
+    items = task.items(part, 0, 1)
+
+    counts = words_of(task, items)
+    wanted = sum(counts[word] for word in COMMANDS)
+    assert wanted == sum(clip.part == part and clip.word in COMMANDS for clip in everything)
+    assert counts[UNKNOWN] == counts[SILENCE] == wanted / 10
+    assert (items.clip == -1).sum() == counts[SILENCE]
+
+
+@given(
+    labels=st.sampled_from(["12", "all", ("yes", "bed"), ("bird",)]),
+    unknown=st.sampled_from([None, 0.0, 0.05, 1.0, 7.3]),
+    silence=st.sampled_from([None, 0.0, 0.05, 1.0]),
+    part=st.sampled_from(PARTS),
+    when=st.tuples(st.integers(0, 1_000), st.integers(0, 2**32 - 1)),
+)
+def test_an_item_has_the_label_of_its_clip_a_clip_of_its_part_and_a_key_of_its_own(
+    labels: CommonLabels | tuple[str, ...],
+    unknown: float | None,
+    silence: float | None,
+    part: Part,
+    when: tuple[int, int],
+) -> None:
+    everything = clips([*COMMANDS, *OTHERS])
+    if labels == "all" and unknown:
+        unknown = None
+    task = Task.to_learn(TaskSettings(labels=labels, unknown_share=unknown, silence_share=silence), everything)
+
+    items = task.items(part, *when)
+
+    assert len(set(items.key.tolist())) == len(items)
+    for index, label in zip(items.clip.tolist(), items.label.tolist(), strict=True):
+        if index < 0:
+            assert task.labels[label] == SILENCE
+        else:
+            assert everything[index].part == part
+            assert task.labels[label] in (everything[index].word, UNKNOWN)
+            assert (task.labels[label] == UNKNOWN) == (everything[index].word not in task.words)
+
+
+def test_the_same_seed_and_epoch_give_the_same_items() -> None:
+    everything = clips([*COMMANDS, *OTHERS])
+
+    one, other = (Task.to_learn(TaskSettings(), everything).items("training", 3, 7) for _ in range(2))
+
+    assert same(one, other)
+
+
+def drawn_unknown(task: Task, items: Items) -> set[int]:
+    return set(items.clip[items.label == task.labels.index(UNKNOWN)].tolist())
+
+
+def test_another_epoch_or_seed_hears_other_unknown_words_in_another_order() -> None:
+    task = Task.to_learn(TaskSettings(labels=("yes", "no")), clips([*COMMANDS, *OTHERS]))
+
+    first = task.items("training", 0, 1)
+
+    for other in (task.items("training", 1, 1), task.items("training", 0, 2)):
+        assert len(other) == len(first)
+        assert drawn_unknown(task, other) != drawn_unknown(task, first)
+        assert not np.array_equal(other.clip, first.clip)
+
+
+def label_is_word(task: Task, items: Items) -> NDArray[np.bool_]:
+    return np.isin(items.label, [task.labels.index(word) for word in task.words])
+
+
+def test_every_wanted_clip_is_heard_once_in_every_epoch() -> None:
+    everything = clips([*COMMANDS, *OTHERS])
+    task = Task.to_learn(TaskSettings(), everything)
+    wanted = {i for i, clip in enumerate(everything) if clip.part == "training" and clip.word in COMMANDS}
+
+    for epoch in range(3):
+        items = task.items("training", epoch, 1)
+        heard = Counter(items.clip[label_is_word(task, items)].tolist())
+        assert heard == dict.fromkeys(wanted, 1)
+
+
+def test_training_items_are_shuffled_anew_and_the_others_stay_in_order() -> None:
+    task = Task.to_learn(TaskSettings(), clips([*COMMANDS, *OTHERS]))
+
+    assert (np.diff(task.items("training", 0, 1).label) != 0).mean() > 0.7
+    validation = task.items("validation", 0, 1)
+    words = validation.clip[label_is_word(task, validation)]
+    assert (np.diff(words) > 0).all()
+
+
+@pytest.mark.parametrize("part", ["validation", "testing"])
+def test_what_is_measured_on_is_the_same_in_every_epoch(part: Part) -> None:
+    task = Task.to_learn(TaskSettings(), clips([*COMMANDS, *OTHERS]))
+
+    assert same(task.items(part, 0, 1), task.items(part, 35, 1))
+
+
+def test_more_unknown_than_there_are_hears_each_equally_often_with_another_key() -> None:
+    task = Task.to_learn(TaskSettings(labels=("yes",), unknown_share=2.75), clips(["yes", "bed"]))
+
+    items = task.items("training", 0, 1)
+
+    times = Counter(items.clip[items.label == task.labels.index(UNKNOWN)].tolist())
+    assert set(times.values()) == {2, 3}
+    assert sum(times.values()) == 55
+    assert len(set(items.key.tolist())) == len(items)
+
+
+def test_without_other_words_there_is_no_unknown_label() -> None:
+    task = Task.to_learn(TaskSettings(labels=("yes", "no")), clips(["yes", "no"]))
+
+    assert task.labels == (SILENCE, "yes", "no")
+
+
+def test_unknown_that_is_asked_for_needs_other_words() -> None:
+    with pytest.raises(DataError, match=r"unknown_share=0\.1 needs training clips of other words, and there are none"):
+        Task.to_learn(TaskSettings(labels=("yes",), unknown_share=0.1), clips(["yes"]))
+
+
+def test_a_share_of_nothing_leaves_the_label_out() -> None:
+    everything = clips(["yes", "no", "bed"])
+
+    assert Task.to_learn(TaskSettings(labels=("yes",), silence_share=0.0), everything).labels == (UNKNOWN, "yes")
+    assert Task.to_learn(TaskSettings(labels=("yes",), unknown_share=0.0), everything).labels == (SILENCE, "yes")
+    assert Task.to_learn(TaskSettings(labels="all", silence_share=0.5), everything).labels == (
+        SILENCE,
+        "bed",
+        "no",
+        "yes",
+    )
+
+
+def test_labels_that_a_source_gives_itself_are_used() -> None:
+    # As TensorFlow Datasets has them: other words without their name, and silence as clips.
+    everything = clips([*COMMANDS, UNKNOWN, SILENCE])
+    task = Task.to_learn(TaskSettings(), everything)
+
+    items = task.items("training", 0, 1)
+
+    assert {everything[index].word for index in drawn_unknown(task, items)} == {UNKNOWN}
+    assert SILENCE not in {everything[index].word for index in items.clip.tolist() if index >= 0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "there", "says"),
+    [
+        ("12", ["yes", "no", "bed"], "labels='12' needs training clips of up, down, left, right, on, off, stop, go; "),
+        ("35", [*COMMANDS], "labels='35' needs training clips of backward, bed, bird"),
+        (("yes", "maybe"), ["yes", "no"], r"needs training clips of maybe; there are no, yes: choose among them"),
+    ],
+)
+def test_a_missing_word_is_named_with_what_is_there(
+    labels: CommonLabels | tuple[str, ...], there: list[str], says: str
+) -> None:
+    with pytest.raises(DataError, match=says) as found:
+        Task.to_learn(TaskSettings(labels=labels), clips(there))
+
+    assert ", ".join(sorted(there)) in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_a_word_without_training_clips_is_missing() -> None:
+    everything = clips(["yes"]) + clips(["no"], {"validation": 3})
+
+    with pytest.raises(DataError, match="needs training clips of no"):
+        Task.to_learn(TaskSettings(labels=("yes", "no")), everything)
+
+
+def test_no_words_at_all_are_refused() -> None:
+    with pytest.raises(DataError, match=r"labels='all' finds no words; add a source that has some"):
+        Task.to_learn(TaskSettings(labels="all"), clips([UNKNOWN]))
+
+
+def test_a_model_is_judged_on_the_words_that_are_there() -> None:
+    labels = (SILENCE, UNKNOWN, "yes", "no")
+    everything = clips(["yes", "bed"])
+
+    task = Task.to_judge(labels, TaskSettings(labels=("yes", "no")), everything)
+
+    assert task.labels == labels
+    assert words_of(task, task.items("validation", 0, 1)) == {SILENCE: 1, UNKNOWN: 1, "yes": 10}
+
+
+def test_a_model_without_unknown_is_not_judged_on_other_words() -> None:
+    task = Task.to_judge(("no", "yes"), TaskSettings(labels="all"), clips(["yes", "bed"]))
+
+    assert words_of(task, task.items("testing", 0, 1)) == {"yes": 5}
+
+
+def test_splices_are_made_of_training_clips_only() -> None:
+    everything = clips([*COMMANDS, *OTHERS])
+
+    partners = Task.to_learn(TaskSettings(), everything).splice_partners()
+
+    assert sorted(partners.tolist()) == [i for i, clip in enumerate(everything) if clip.part == "training"]
