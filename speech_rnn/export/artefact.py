@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import numpy as np
 
 import speech_rnn
 from speech_rnn import atomic
-from speech_rnn.card import CARD_FILE, Card, DataSource, Figure, FileEntry, TrainingSummary, clipped
+from speech_rnn.card import CARD_FILE, Agreement, Card, DataSource, Figure, FileEntry, TrainingSummary, clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.front_end import FrontEnd
@@ -29,6 +29,7 @@ from speech_rnn.export.readme import readme
 from speech_rnn.export.saved_model import load_scores, write_saved_model
 from speech_rnn.export.tflite import convert_clip
 from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers
+from speech_rnn.progress import progress
 from speech_rnn.runs import Run
 from speech_rnn.runtime import CLIP_FILE, Recognizer
 
@@ -107,35 +108,41 @@ def _write(folder: Path, classifier: keras.Model, card: Card) -> Card:
     # The card as it is now, without digests, travels inside; SavedModel takes it from a file of that name.
     (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     front_end = FrontEnd(features)
-    _write_keras(folder / KERAS_FILE, classifier, card)
-    write_saved_model(classifier, front_end, features.clip_length, folder / CARD_FILE, folder / SAVED_MODEL)
-    clip = convert_clip(classifier, front_end, features.clip_length, card.to_json())
-    (folder / CLIP_FILE).write_bytes(clip)
-
     probes = make_probes(features)
     expected = {name: keras_scores(classifier, features, probe) for name, probe in probes.items()}
-    forms: dict[str, tuple[str, Scores]] = {
-        KERAS_FILE: ("keras", _keras_file_scores(folder / KERAS_FILE, classifier, card)),
-        f"{SAVED_MODEL}/saved_model.pb": ("saved_model", load_scores(folder / SAVED_MODEL)),
-        CLIP_FILE: ("clip", Recognizer(card, clip).scores),
-    }
-    entries = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE):
-        file_name = path.relative_to(folder).as_posix()
-        form, scores = forms.get(file_name, (SAVED_MODEL if file_name.startswith(f"{SAVED_MODEL}/") else "text", None))
-        agreements = {} if scores is None else check(file_name, scores, probes, expected)
-        content = path.read_bytes()
-        entries[file_name] = FileEntry(
-            sha256=hashlib.sha256(content).hexdigest(),
-            bytes=len(content),
-            form=form,
-            max_error=max((one.error for one in agreements.values() if one.bound == BOUND), default=None),
-            bound=BOUND if agreements else None,
-            probes=agreements,
-        )
-    card = card.with_files(entries)
+    agreements: dict[str, dict[str, Agreement]] = {}
+
+    def hold(file: str, scores: Scores) -> None:
+        agreements[file] = check(file, scores, probes, expected)
+        bar.advance()
+
+    with progress("export", 3) as bar:
+        _write_keras(folder / KERAS_FILE, classifier, card)
+        hold(KERAS_FILE, _keras_file_scores(folder / KERAS_FILE, classifier, card))
+        write_saved_model(classifier, front_end, features.clip_length, folder / CARD_FILE, folder / SAVED_MODEL)
+        hold(f"{SAVED_MODEL}/saved_model.pb", load_scores(folder / SAVED_MODEL))
+        clip = convert_clip(classifier, front_end, features.clip_length, card.to_json())
+        (folder / CLIP_FILE).write_bytes(clip)
+        hold(CLIP_FILE, Recognizer(card, clip).scores)
+
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE)
+    entries = {path.relative_to(folder).as_posix(): path for path in paths}
+    card = card.with_files({file: _entry(file, path, agreements.get(file, {})) for file, path in entries.items()})
     (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     return card
+
+
+def _entry(file: str, path: Path, agreements: Mapping[str, Agreement]) -> FileEntry:
+    forms = {KERAS_FILE: "keras", CLIP_FILE: "clip"}
+    content = path.read_bytes()
+    return FileEntry(
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        form=forms.get(file, "saved_model" if file.startswith(f"{SAVED_MODEL}/") else "text"),
+        max_error=max((one.error for one in agreements.values() if one.bound == BOUND), default=None),
+        bound=BOUND if agreements else None,
+        probes=agreements,
+    )
 
 
 def _write_keras(path: Path, classifier: keras.Model, card: Card) -> None:

@@ -19,6 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 import speech_rnn
+from speech_rnn import progress
 from speech_rnn.card import Card, Figure
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import ModelError
@@ -212,8 +213,9 @@ def test_every_example_in_the_readme_runs_as_it_stands(folder: Path, run: Run, m
 
 
 def test_a_run_in_mixed_precision_is_exported_in_float32_and_the_converter_is_not_heard(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 3_600.0)
     run = make_run(precision="mixed_bfloat16")
     twin = make_run()
     twin.classifier.set_weights(run.classifier.get_weights())
