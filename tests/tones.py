@@ -15,11 +15,12 @@ from speech_rnn.config import (
     TaskSettings,
     TrainingSettings,
 )
-from speech_rnn.data.clips import Part
+from speech_rnn.data.clips import BACKGROUND_NOISE, Part
 from speech_rnn.data.split import official_part
 
 RATE = 8_000
 LENGTH = 2_000
+NOISE_LENGTH = 30_000
 WORDS = {"low": 300.0, "middle": 900.0, "high": 2_500.0}
 SPEAKERS: dict[Part, int] = {"training": 14, "validation": 8, "testing": 4}
 
@@ -50,6 +51,9 @@ def speakers(part: Part, first: int = 0) -> list[str]:
 def write_tones(folder: Path, *, takes: int = 1, first_speaker: int = 0) -> Path:
     """A folder in the official layout: each speaker says each word at a pitch of their own, with noise."""
     rng = np.random.default_rng(first_speaker)
+    noise = folder / BACKGROUND_NOISE / "white.wav"
+    noise.parent.mkdir(parents=True)
+    soundfile.write(noise, 0.1 * rng.standard_normal(NOISE_LENGTH), RATE, subtype="PCM_16")
     times = np.arange(LENGTH) / RATE
     for part in SPEAKERS:
         for speaker in speakers(part, first_speaker):

@@ -25,7 +25,7 @@ from speech_rnn.data.clips import PARTS, Clip, Part
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.errors import AudioError, DataError
-from tests.tones import FEATURES, LENGTH, RATE, SPEAKERS, WORDS, speakers, write_tones
+from tests.tones import FEATURES, LENGTH, NOISE_LENGTH, RATE, SPEAKERS, WORDS, speakers, write_tones
 
 N_CLIPS = len(WORDS) * sum(SPEAKERS.values())
 
@@ -102,7 +102,7 @@ def test_clips_are_those_of_the_source(folder: Path, store: Store) -> None:
     assert (store.sample_rate, store.clip_length) == (RATE, LENGTH)
     assert store.lengths.tolist() == [LENGTH] * N_CLIPS
     assert Counter(clip.part for clip in store.clips) == {part: 3 * n for part, n in SPEAKERS.items()}
-    assert store.noise == []
+    assert [len(noise) for noise in store.noise] == [NOISE_LENGTH]
 
 
 def test_longer_and_shorter_clips_are_fitted_and_their_lengths_kept(tmp_path: Path) -> None:
