@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from datasets import espeak, flite, noises, opus
 from datasets.espeak import SAMPLE_RATE
-from datasets.voices import ACCENTS, ESPEAK_VARIANTS, WORDS, FLITE_TURNS, Voice, takes_of, voices_of
+from datasets.voices import ACCENTS, ESPEAK_VARIANTS, FLITE_TURNS, WORDS, Voice, takes_of, voices_of
 from speech_rnn.atomic import new_folder
 from speech_rnn.data.clips import BACKGROUND_NOISE, PARTS, Part
 from speech_rnn.draws import generator
@@ -40,7 +40,7 @@ GAP = 320  # 20 ms
 MAX_WORD_S = 0.85
 # Opus overshoots loud words by up to a fifth.
 MAX_PEAK = 0.7
-N_BABBLE_VOICES = 16
+N_BABBLE_VOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def plan(seed: int, words: Sequence[str], *, max_takes: int | None, with_flite: 
             turns = [
                 voice
                 for voice in voices_of(part, flite=with_flite)
-                for _ in range(FLITE_TURNS if voice.engine == "flite" else 1)
+                for _ in range(FLITE_TURNS[part] if voice.engine == "flite" else 1)
             ]
             generator(seed, "turns", *key).shuffle(turns)
             n_takes = min(takes_of(word, part), max_takes or sys.maxsize)
@@ -94,8 +94,8 @@ def _take(word: str, part: Part, voice: Voice, rng: np.random.Generator) -> Take
         utterance = espeak.Utterance(
             text=word,
             accent=ACCENTS[rng.integers(len(ACCENTS))],
-            rate=int(rng.integers(110, 220)),
-            pitch=int(rng.integers(20, 81)),
+            rate=int(rng.integers(120, 201)),
+            pitch=int(rng.integers(25, 76)),
             pitch_range=int(rng.integers(20, 81)),
             seed=int(rng.integers(1, 2**31)),
             max_s=MAX_WORD_S,
@@ -112,8 +112,8 @@ def _take(word: str, part: Part, voice: Voice, rng: np.random.Generator) -> Take
         part=part,
         voice=voice,
         utterance=utterance,
-        level_db=float(rng.uniform(-35.0, -10.0)),
-        tilt_db=float(rng.uniform(-2.0, 2.0)),
+        level_db=float(rng.uniform(-35.0, -12.0)),
+        tilt_db=float(rng.uniform(-1.5, 1.5)),
         lead_s=float(rng.uniform(0.005, 0.03)),
         tail_s=float(rng.uniform(0.02, 0.08)),
     )
@@ -149,12 +149,13 @@ def finish(spoken: NDArray[np.float32], take: Take) -> NDArray[np.float32]:
     end = min(len(tilted), int(loud[-1]) + 1 + round(take.tail_s * SAMPLE_RATE))
     word = tilted[start:end]
     gain = 10.0 ** (take.level_db / 20.0) / np.sqrt(np.mean(np.square(word)))
-    return (word * min(gain, MAX_PEAK / np.abs(word).max())).astype(np.float32)
+    return np.asarray(word * min(gain, MAX_PEAK / np.abs(word).max()), np.float32)
 
 
 def _tilt(samples: NDArray[np.float32], tilt_db: float) -> NDArray[np.float32]:
-    spectrum = np.fft.rfft(samples, 2 * len(samples))
-    hz = np.fft.rfftfreq(2 * len(samples), 1.0 / SAMPLE_RATE)
+    n_fft = 2 ** (2 * len(samples)).bit_length()
+    spectrum = np.fft.rfft(samples, n_fft)
+    hz = np.fft.rfftfreq(n_fft, 1.0 / SAMPLE_RATE)
     octaves = np.log2(np.maximum(hz, 100.0) / 1_000.0)
     return np.fft.irfft(spectrum * 10.0 ** (tilt_db * octaves / 20.0))[: len(samples)].astype(np.float32)
 
@@ -179,7 +180,7 @@ def write_words(
 
     # Threads, since libsndfile encodes without the GIL.
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda group: write(*group[0], group[1]), groups.items()))
+        return list(pool.map(lambda group: write(group[0][0], group[0][1], group[1]), groups.items()))
 
 
 def write_noises(folder: Path, seed: int, seconds: float, workers: int) -> list[dict[str, Any]]:
@@ -193,7 +194,7 @@ def write_noises(folder: Path, seed: int, seconds: float, workers: int) -> list[
         return {"name": name, **_write(folder, f"{BACKGROUND_NOISE}/{name}.opus", samples, NOISE_BITS_PER_S)}
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda noise: write(*noise), _noises(seed, n, workers)))
+        return list(pool.map(lambda noise: write(noise[0], noise[1]), _noises(seed, n, workers)))
 
 
 def _noises(seed: int, n: int, workers: int) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -10,6 +10,7 @@ import ctypes
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -56,6 +57,14 @@ def version() -> str:
     return text.decode().split()[0]
 
 
+def variants() -> list[str]:
+    """The names of all variants, sorted."""
+    import espeakng_loader
+
+    folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    return sorted(file.name for file in folder.iterdir())
+
+
 def speak(requests: Sequence[tuple[str, Sequence[Utterance]]], workers: int) -> Iterator[list[NDArray[np.float32]]]:
     """Have voices speak, each in a process of its own.
 
@@ -84,16 +93,17 @@ def _speak_all(request: tuple[str, Sequence[Utterance]]) -> list[NDArray[np.floa
     library = _library()
     blocks: list[NDArray[np.int16]] = []
 
-    @_CALLBACK
     def keep(samples: ctypes._Pointer[ctypes.c_short], n: int, _events: int | None) -> int:
         if samples and n > 0:
             blocks.append(np.ctypeslib.as_array(samples, (n,)).copy())
         return 0
 
+    # Kept in a name: the library calls it as long as this function runs.
+    callback = _CALLBACK(keep)
     rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _DONT_EXIT)
     if rate <= 0:
         raise RuntimeError(f"espeak-ng does not start with the data in {espeakng_loader.get_data_path()}")
-    library.espeak_SetSynthCallback(keep)
+    library.espeak_SetSynthCallback(callback)
 
     def say(utterance: Utterance, words_a_minute: int) -> NDArray[np.float32]:
         blocks.clear()

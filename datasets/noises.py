@@ -36,7 +36,7 @@ def mains_hum(rng: np.random.Generator, n: int) -> Samples:
     amplitudes = rng.uniform(0.3, 1.0, 20) / overtones**0.8
     phases = rng.uniform(0.0, 2.0 * np.pi, 20)
     hum = sum(a * np.sin(k * phase + p) for a, k, p in zip(amplitudes, overtones, phases, strict=True))
-    return (hum + 0.1 * pink(rng, n)).astype(np.float32)
+    return np.asarray(hum + 0.1 * pink(rng, n), np.float32)
 
 
 def fan(rng: np.random.Generator, n: int) -> Samples:
@@ -57,7 +57,7 @@ def rain(rng: np.random.Generator, n: int) -> Samples:
         ring = np.sin(2.0 * np.pi * rng.uniform(900.0, 6_500.0) * time_s) * np.exp(-time_s / rng.uniform(0.0005, 0.004))
         drops[start : start + length] += rng.exponential() * ring
     hiss = _shaped(rng, n, lambda hz: 1.0 / (1.0 + (1_000.0 / hz) ** 2))
-    return (drops / drops.std() + 0.5 * hiss).astype(np.float32)
+    return np.asarray(drops / drops.std() + 0.5 * hiss, np.float32)
 
 
 def traffic(rng: np.random.Generator, n: int) -> Samples:
@@ -92,9 +92,9 @@ BABBLE_TEXT = (
 
 
 def babble(rng: np.random.Generator, n: int, voices: Sequence[Samples]) -> Samples:
-    """Many voices at once, each going round from a place of its own, at levels within 10 dB."""
+    """Many voices at once: each goes round twice, from places of its own, at levels within 10 dB."""
     mixed = np.zeros(n)
-    for spoken in voices:
+    for spoken in (*voices, *voices):
         around = np.resize(np.roll(spoken, int(rng.integers(len(spoken)))), n)
         mixed += around / around.std() * 10.0 ** (rng.uniform(-10.0, 0.0) / 20.0)
     return mixed.astype(np.float32)
@@ -106,4 +106,4 @@ def _shaped(rng: np.random.Generator, n: int, gain: Callable[[NDArray[np.float64
     hz = np.fft.rfftfreq(n, 1.0 / SAMPLE_RATE)
     spectrum *= np.where(hz < 20.0, 0.0, gain(np.maximum(hz, 20.0)))
     noise = np.fft.irfft(spectrum, n)
-    return (noise / noise.std()).astype(np.float32)
+    return np.asarray(noise / noise.std(), np.float32)

@@ -159,7 +159,9 @@ class CorpusSource:
         try:
             samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
         except soundfile.LibsndfileError as error:
-            raise DataError(f"{str(self._folder / file.path)!r} can't be decoded: {error}; build the corpus again")
+            raise DataError(
+                f"{str(self._folder / file.path)!r} can't be decoded: {error}; build the corpus again"
+            ) from None
         if samples.shape != (file.samples,) or rate != self._index.sample_rate:
             raise DataError(
                 f"{str(self._folder / file.path)!r} holds {samples.shape} samples at {rate} Hz, {INDEX} says "
