@@ -109,7 +109,7 @@ def _write(folder: Path, classifier: keras.Model, card: Card) -> Card:
     (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     front_end = FrontEnd(features)
     probes = make_probes(features)
-    expected = {name: keras_scores(classifier, features, probe) for name, probe in probes.items()}
+    expected = keras_scores(classifier, features, np.stack(list(probes.values())))
     agreements: dict[str, dict[str, Agreement]] = {}
 
     def hold(file: str, scores: Scores) -> None:
@@ -123,7 +123,8 @@ def _write(folder: Path, classifier: keras.Model, card: Card) -> Card:
         hold(f"{SAVED_MODEL}/saved_model.pb", load_scores(folder / SAVED_MODEL))
         clip = convert_clip(classifier, front_end, features.clip_length, card.to_json())
         (folder / CLIP_FILE).write_bytes(clip)
-        hold(CLIP_FILE, Recognizer(card, clip).scores)
+        recognizer = Recognizer(card, clip)
+        hold(CLIP_FILE, lambda clips: np.stack([recognizer.scores(one) for one in clips]))
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE)
     entries = {path.relative_to(folder).as_posix(): path for path in paths}
@@ -163,7 +164,7 @@ def _keras_file_scores(path: Path, classifier: keras.Model, card: Card) -> Score
     layers = recurrent_layers(classifier)
     classes = {type(part).__name__: type(part) for layer in layers for part in (layer, getattr(layer, "cell", layer))}
     loaded = keras.saving.load_model(path, custom_objects=classes, compile=False, safe_mode=True)
-    return lambda clip: keras_scores(loaded, card.features, clip)
+    return lambda clips: keras_scores(loaded, card.features, clips)
 
 
 def _float32(run: Run) -> keras.Model:

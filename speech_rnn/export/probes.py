@@ -15,7 +15,7 @@ from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.features import mfcc
 
-Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # float32 [clip_length] -> float32 [labels]
+Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # float32 [clips, clip_length] -> float32 [clips, labels]
 
 # A word said by espeak-ng, in the faint noise of a quiet room: "seven", 22,050 Hz.
 _SPEECH = Path(__file__).with_name("probe.flac")
@@ -41,36 +41,33 @@ def make_probes(settings: FeatureSettings) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def keras_scores(classifier: keras.Model, settings: FeatureSettings, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+def keras_scores(classifier: keras.Model, settings: FeatureSettings, clips: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a file must say: the Keras classifier on librosa's features.
 
     Args:
         classifier: MFCC float32 [batch, frames, n_mfcc] -> logits float32 [batch, labels].
         settings: the front end.
-        clip: float32 [clip_length].
+        clips: float32 [clips, clip_length].
 
     Returns:
-        float32 [labels], softmax.
+        float32 [clips, labels], softmax.
     """
-    logits = np.asarray(classifier(mfcc(clip[np.newaxis], settings), training=False), np.float64)[0]
-    powers = np.exp(logits - logits.max())
-    scores: NDArray[np.float32] = (powers / powers.sum()).astype(np.float32)
+    logits = np.asarray(classifier(mfcc(clips, settings), training=False), np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    scores: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return scores
 
 
 def check(
-    what: str,
-    scores: Scores,
-    probes: Mapping[str, NDArray[np.float32]],
-    expected: Mapping[str, NDArray[np.float32]],
+    what: str, scores: Scores, probes: Mapping[str, NDArray[np.float32]], expected: NDArray[np.float32]
 ) -> dict[str, Agreement]:
     """Hold a file's scores to the expected ones.
 
     Args:
         what: the file's name, for the error.
-        scores: runs the file on a clip.
+        scores: runs the file.
         probes: probe -> float32 [clip_length].
-        expected: probe -> float32 [labels].
+        expected: float32 [probes, labels], in the order of ``probes``.
 
     Returns:
         Probe -> agreement, each within its bound.
@@ -78,13 +75,13 @@ def check(
     Raises:
         ModelError: a difference is beyond its bound, or not a number.
     """
+    errors = np.abs(scores(np.stack(list(probes.values()))) - expected).max(axis=1)
     agreements = {}
-    for name, clip in probes.items():
-        error, bound = float(np.abs(scores(clip) - expected[name]).max()), BOUNDS[name]
-        if not error <= bound:
+    for name, error in zip(probes, errors.tolist(), strict=True):
+        if not error <= BOUNDS[name]:
             raise ModelError(
-                f"{what} is not shipped: on the probe {name!r} a score is {error:.2g} off Keras, and {bound:g} is "
-                "allowed; train again, or report this with the run's run.json"
+                f"{what} is not shipped: on the probe {name!r} a score is {error:.2g} off Keras, and {BOUNDS[name]:g} "
+                "is allowed; train again, or report this with the run's run.json"
             )
-        agreements[name] = Agreement(error=error, bound=bound)
+        agreements[name] = Agreement(error=error, bound=BOUNDS[name])
     return agreements

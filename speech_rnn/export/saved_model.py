@@ -59,14 +59,14 @@ def write_saved_model(classifier: keras.Model, front_end: FrontEnd, clip_length:
 
 
 def load_scores(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """The signature of a SavedModel, for one clip: float32 [clip_length] -> float32 [labels]."""
+    """The signature of a SavedModel: float32 [clips, clip_length] -> float32 [clips, labels]."""
     loaded = tf.saved_model.load(str(folder))
     signature = loaded.signatures[SIGNATURE]
 
-    def scores(clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scores(clips: NDArray[np.float32]) -> NDArray[np.float32]:
         # ``loaded`` owns the variables that the signature reads.
         assert loaded is not None
-        result: NDArray[np.float32] = signature(**{INPUT: tf.constant(clip[np.newaxis])})[OUTPUT].numpy()[0]
+        result: NDArray[np.float32] = signature(**{INPUT: tf.constant(clips)})[OUTPUT].numpy()
         return result
 
     return scores

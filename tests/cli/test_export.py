@@ -59,7 +59,7 @@ def test_weights_and_name_can_be_chosen_and_the_card_printed(run_folder: Path, t
     weak = load(tmp_path / "model").scores(clip)
     run = make_run()
     run.classifier.set_weights([weight / 2 for weight in run.classifier.get_weights()])
-    np.testing.assert_allclose(weak, keras_scores(run.classifier, FEATURES, clip), atol=1e-4)
+    np.testing.assert_allclose(weak, keras_scores(run.classifier, FEATURES, clip[np.newaxis])[0], atol=1e-4)
 
 
 def test_a_folder_that_is_no_run_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:

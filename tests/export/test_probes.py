@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from speech_rnn.audio import dbfs
+from speech_rnn.card import Agreement
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.export.probes import BOUNDS, check, make_probes
@@ -44,23 +44,23 @@ def test_probes_are_what_their_names_say() -> None:
     assert spectra["speech"][:4_000].sum() > 0.8 * spectra["speech"].sum()
 
 
-def probe_pair() -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+def check_answers(difference: float | None) -> dict[str, Agreement]:
+    """What becomes of a file whose second score is off on the noise and on nothing else."""
     probes = make_probes(FeatureSettings())
-    return probes, {name: np.array([0.25, 0.75], np.float32) for name in probes}
+    expected = np.array([[0.25, 0.75]] * len(probes), np.float32)
+    answers = expected.copy()
+    answers[list(probes).index("noise"), 1] += np.nan if difference is None else difference
+    return check("clip.tflite", lambda clips: answers[: len(clips)], probes, expected)
 
 
 def test_the_largest_difference_of_a_score_is_what_counts() -> None:
-    probes, expected = probe_pair()
+    agreements = check_answers(2.0**-14)
 
-    agreements = check("file", lambda clip: np.array([0.25, 0.75 + 2.0**-14], np.float32), probes, expected)
-
-    assert {name: one.error for name, one in agreements.items()} == dict.fromkeys(probes, 2.0**-14)
+    assert {name: one.error for name, one in agreements.items()} == {**dict.fromkeys(BOUNDS, 0.0), "noise": 2.0**-14}
     assert {name: one.bound for name, one in agreements.items()} == BOUNDS
 
 
-@pytest.mark.parametrize("scores", [[0.25, 0.7502], [0.2498, 0.75], [0.25, np.nan]])
-def test_scores_beyond_the_bound_or_not_numbers_are_not_shipped(scores: list[float]) -> None:
-    probes, expected = probe_pair()
-
-    with pytest.raises(ModelError, match=r"clip\.tflite is not shipped: on the probe 'speech' a score is .* off Keras"):
-        check("clip.tflite", lambda clip: np.array(scores, np.float32), probes, expected)
+@pytest.mark.parametrize("difference", [2e-4, -2e-4, None])
+def test_scores_beyond_the_bound_or_not_numbers_are_not_shipped(difference: float | None) -> None:
+    with pytest.raises(ModelError, match=r"clip\.tflite is not shipped: on the probe 'noise' a score is .* off Keras"):
+        check_answers(difference)
