@@ -30,7 +30,6 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from speech_rnn import features
 from speech_rnn.config import RunSettings
 from speech_rnn.data.augmentation import augment
 from speech_rnn.data.batches import BatchMaker, BatchWorkers
@@ -87,23 +86,27 @@ class Bench:
         )
         self.ready = self.maker.batch(self.items, "training", 0)
 
-    def one_hot(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _one_hot(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.eye(self.n_labels, dtype=np.float32)[labels]
 
     def steps_alone(self) -> None:
+        """Training steps on features that are ready."""
         for start in range(0, len(self.items), self.batch_size):
             some = slice(start, start + self.batch_size)
-            self.model.train_on_batch(self.ready[0][some], self.one_hot(self.ready[1][some]))
+            self.model.train_on_batch(self.ready[0][some], self._one_hot(self.ready[1][some]))
 
     def epoch(self, workers: BatchWorkers) -> None:
+        """Training steps on batches that the workers make meanwhile."""
         for x, labels in workers.batches(self.items, "training", batch_size=self.batch_size):
-            self.model.train_on_batch(x, self.one_hot(labels))
+            self.model.train_on_batch(x, self._one_hot(labels))
 
     def batches_alone(self, workers: BatchWorkers) -> None:
+        """What the workers do, without the training."""
         for _ in workers.batches(self.items, "training", batch_size=self.batch_size):
             pass
 
     def loop_of_features(self) -> NDArray[np.float32]:
+        """Every clip bent and transformed by itself: float32 [clips, frames, n_mfcc]."""
         maker = self.maker
         rows = []
         for row in range(len(self.items)):
@@ -121,7 +124,8 @@ class Bench:
         return np.stack(rows)
 
     def loop(self) -> None:
-        self.model.fit(self.loop_of_features(), self.one_hot(self.items.label), batch_size=self.batch_size, verbose=0)
+        """The loop of features, then ``model.fit`` on them."""
+        self.model.fit(self.loop_of_features(), self._one_hot(self.items.label), batch_size=self.batch_size, verbose=0)
 
 
 def measure(settings: RunSettings, rounds: int) -> dict[str, float]:

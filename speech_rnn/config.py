@@ -333,7 +333,9 @@ class TaskSettings(Settings):
     ``labels`` is ``"12"`` (the ten commands, unknown, silence), ``"35"`` (all words of Speech Commands V2), ``"all"``
     (every folder is a label) or a tuple of words. ``unknown_share`` and ``silence_share`` are relative to the number
     of clips of the wanted words, as in the official recipe; 0 leaves that label out, ``None`` takes the usual: 0.1
-    for ``"12"`` and own lists, 0 for ``"35"`` and ``"all"``.
+    for ``"12"`` and own lists, 0 for ``"35"`` and ``"all"``. Training draws unknown words ``unknown_times`` as often:
+    they are many words under one label. Silence is background noise at an RMS level between ``silence_low_db`` and
+    ``silence_high_db``.
     """
 
     UNITS: ClassVar[dict[str, str]] = {"silence_low_db": "dBFS", "silence_high_db": "dBFS"}
@@ -347,6 +349,7 @@ class TaskSettings(Settings):
     labels: CommonLabels | Words = "12"
     unknown_share: float | None = Field(default=None, ge=0.0, le=10.0)
     silence_share: float | None = Field(default=None, ge=0.0, le=10.0)
+    unknown_times: float = Field(default=3.0, ge=0.0, le=100.0)
     silence_low_db: float = Field(default=-90.0, ge=-120.0, le=0.0)
     silence_high_db: float = Field(default=-8.0, ge=-120.0, le=0.0)
 

@@ -96,7 +96,7 @@ def run_demo(
         "no voice is in two parts"
     )
     with atomic.new_folder(folder, replace=True) as beside:
-        results = [_one_cell(cell, beside, prepared, command, workers, say) for cell in CELLS]
+        results = [_one_cell(cell, beside, prepared, command=command, workers=workers, say=say) for cell in CELLS]
         sample, predictions = _hear_sample(beside, prepared)
         run = load_run(beside / "runs" / CELLS[0])
         page = demo_page(results, sample, command=command, versions=run.record.made_with, machine=_machine())
@@ -105,7 +105,13 @@ def run_demo(
 
 
 def _one_cell(
-    cell: str, folder: Path, prepared: Prepared, command: str, workers: int | None, say: Callable[[str], None]
+    cell: str,
+    folder: Path,
+    prepared: Prepared,
+    *,
+    command: str,
+    workers: int | None,
+    say: Callable[[str], None],
 ) -> CellResult:
     """Train, export and judge one cell."""
     settings = prepared.settings.changed(model=prepared.settings.model.changed(cell=cell))
@@ -142,9 +148,13 @@ def _curve(name: str, history: Sequence[training.Epoch]) -> LearningCurve:
         name=name,
         seconds=np.cumsum([entry.seconds for entry in history]).tolist(),
         loss=[entry.loss for entry in history],
-        validation_loss=[entry.validation_loss or 0.0 for entry in history],
-        validation_accuracy=[entry.validation_accuracy or 0.0 for entry in history],
+        validation_loss=[_or_nan(entry.validation_loss) for entry in history],
+        validation_accuracy=[_or_nan(entry.validation_accuracy) for entry in history],
     )
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _judged(run: Run, store: Store, command: str, workers: int | None) -> Evaluation:

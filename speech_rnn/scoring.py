@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.config import RunSettings, TaskSettings
 from speech_rnn.data.batches import BatchMaker, BatchWorkers
-from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
+from speech_rnn.data.clips import SILENCE, UNKNOWN
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError
@@ -18,6 +19,7 @@ from speech_rnn.progress import progress
 from speech_rnn.runs import Run
 from speech_rnn.runtime import Recognizer
 
+JudgedPart = Literal["validation", "testing"]  # training clips are bent
 BATCH = 256
 
 
@@ -36,7 +38,7 @@ class Scored:
     speakers: Sequence[str]
 
 
-def score_run(run: Run, store: Store, part: Part, *, workers: int | None = None) -> Scored:
+def score_run(run: Run, store: Store, part: JudgedPart, *, workers: int | None = None) -> Scored:
     """A trained run on a part of some recordings; silence and unknown are drawn as in its validation.
 
     Raises:
@@ -55,7 +57,7 @@ def score_run(run: Run, store: Store, part: Part, *, workers: int | None = None)
     return Scored(logits, items.label, _speakers(store, items))
 
 
-def score_model(recognizer: Recognizer, store: Store, part: Part) -> Scored:
+def score_model(recognizer: Recognizer, store: Store, part: JudgedPart) -> Scored:
     """An exported model on a part of some recordings, sound in and scores out.
 
     Raises:
@@ -82,15 +84,13 @@ def _words(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
 
 
-def _items(task: Task, store: Store, part: Part, seed: int) -> Items:
+def _items(task: Task, store: Store, part: JudgedPart, seed: int) -> Items:
     items = task.items(part, 0, seed)
     if not len(items):
         raise DataError(
             f"the {part} part of the {len(store):,} clips holds none of {', '.join(task.words[:5])} …; "
             "choose another --part or other recordings"
         )
-    if part == "training":  # drawn as in the first epoch, but neither bent nor shuffled
-        raise DataError("part='training' can't be judged; take validation or testing")
     return items
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from speech_rnn.cli.options import cache_option, workers_option
+from speech_rnn.quiet import quiet
+
+if TYPE_CHECKING:
+    from speech_rnn.demo import Demo
 
 
 @click.command(short_help="Train both cells on synthetic words, export and compare them.")
@@ -37,7 +42,8 @@ def command(
     speech-rnn demo
     speech-rnn demo -o /tmp/demo --epochs 40
     """
-    from speech_rnn import demo
+    with quiet():
+        from speech_rnn import demo
 
     start = time.monotonic()
     result = demo.run_demo(
@@ -60,7 +66,7 @@ def command(
     click.echo(f"  speech-rnn recognize {output / demo.SAMPLE} --model {output / 'models' / 'gru'}")
 
 
-def _table(result: demo.Demo) -> Table:  # noqa: F821
+def _table(result: Demo) -> Table:
     evaluation = result.results[0].evaluation
     table = Table(
         title=f"Tested on {evaluation.accuracy.n:,} clips by voices never heard in training. Synthetic speech.",

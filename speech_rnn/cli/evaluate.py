@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from speech_rnn.cli.options import cache_option, data_option, workers_option
+from speech_rnn.quiet import quiet
 
 if TYPE_CHECKING:
     from speech_rnn.scoring import JudgedPart
@@ -52,6 +53,7 @@ def command(
     speech-rnn evaluate runs/gru-12 --data other_recordings --part testing
     speech-rnn evaluate my-model --data speech_commands --page figures.html
     """
-    from speech_rnn.cli.evaluation_report import evaluate_and_print
+    with quiet():
+        from speech_rnn.cli.evaluation_report import evaluate_and_print
 
     evaluate_and_print(model, sources, part, cache, workers, as_json=as_json, page=page)

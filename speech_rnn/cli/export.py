@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from speech_rnn.quiet import quiet
+
 
 @click.command(short_help="Turn a run into files for apps: SavedModel and TFLite, checked.")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
@@ -39,8 +41,9 @@ def command(*, run: Path, output: Path, name: str | None, weights: Literal["best
     \b
     speech-rnn export runs/gru-12 -o my-model
     """
-    from speech_rnn.export.artefact import export_run
-    from speech_rnn.runs import load_run
+    with quiet():
+        from speech_rnn.export.artefact import export_run
+        from speech_rnn.runs import load_run
 
     card = export_run(load_run(run, weights), output, name=name or output.resolve().name, which=weights)
     if as_json:

@@ -35,15 +35,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        try:
-            command: click.Command = import_module(f"speech_rnn.cli.{cmd_name}").command
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("speech_rnn"):
-                raise
-            raise SpeechRnnError(
-                f"{cmd_name} needs the package {error.name}, which the base install leaves out; "
-                "pip install 'speech-rnn[train]' brings it"
-            ) from None
+        command: click.Command = import_module(f"speech_rnn.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,6 +65,10 @@ def main() -> NoReturn:
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "speech-rnn"
         _end(2, f"{command}: {error.format_message()} Try '{command} --help'.")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("speech_rnn"):
+            raise
+        _end(1, f"speech-rnn: this needs the package {error.name}; pip install 'speech-rnn[train]' brings it")
     except SpeechRnnError as error:
         _end(1, f"speech-rnn: {error}")
     except (KeyboardInterrupt, click.Abort) as error:

@@ -11,6 +11,7 @@ import click
 from speech_rnn.cli.options import cache_option, data_option, workers_option
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.errors import SettingsError
+from speech_rnn.quiet import quiet
 
 # Options that are settings by another name: option -> part and field.
 _FIELDS = {
@@ -137,7 +138,8 @@ def command(
     if resume is not None:
         if sources or given or assignments or settings_file or output or no_augmentation:
             raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
-        from speech_rnn.cli.training_report import resume_run
+        with quiet():
+            from speech_rnn.cli.training_report import resume_run
 
         resume_run(resume, cache, workers)
         return
@@ -147,7 +149,8 @@ def command(
     if output is None:
         labels = settings.task.labels
         output = Path("runs") / f"{settings.model.cell}-{labels if isinstance(labels, str) else len(labels)}"
-    from speech_rnn.cli.training_report import new_run
+    with quiet():
+        from speech_rnn.cli.training_report import new_run
 
     new_run(output, sources, settings, cache, workers, auto_f_max=f_max == "auto")
 

@@ -53,7 +53,13 @@ class Task:
     """
 
     def __init__(
-        self, labels: Sequence[str], clips: Sequence[Clip], *, unknown_share: float, silence_share: float
+        self,
+        labels: Sequence[str],
+        clips: Sequence[Clip],
+        *,
+        unknown_share: float,
+        silence_share: float,
+        unknown_times: float = 1.0,
     ) -> None:
         """Find the clips of each label.
 
@@ -62,6 +68,7 @@ class Task:
             clips: of a store; all but those of the words are unknown.
             unknown_share: clips of other words, relative to the clips of the words; without the label, none.
             silence_share: stretches of noise, likewise.
+            unknown_times: how many times its share of unknown training hears.
         """
         self.labels = tuple(labels)
         self.words = tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
@@ -69,6 +76,7 @@ class Task:
         self._silence, unknown = label_of.get(SILENCE, -1), label_of.get(UNKNOWN, -1)
         self._silence_share = silence_share if SILENCE in label_of else 0.0
         self._unknown_share = unknown_share if UNKNOWN in label_of else 0.0
+        self._unknown_times = unknown_times
         self._label = np.array([label_of.get(clip.word, unknown) for clip in clips], np.int64)
         self._wanted: dict[Part, NDArray[np.int64]] = {}
         self._others: dict[Part, NDArray[np.int64]] = {}
@@ -98,7 +106,13 @@ class Task:
             unknown_share = 0.0
         special = ((SILENCE, silence_share), (UNKNOWN, unknown_share))
         labels = (*(label for label, share in special if share > 0), *words)
-        return cls(labels, clips, unknown_share=unknown_share, silence_share=silence_share)
+        return cls(
+            labels,
+            clips,
+            unknown_share=unknown_share,
+            silence_share=silence_share,
+            unknown_times=settings.unknown_times,
+        )
 
     @classmethod
     def to_judge(cls, labels: Sequence[str], settings: TaskSettings, clips: Sequence[Clip]) -> Self:
@@ -115,7 +129,8 @@ class Task:
         """
         rng = draws.generator(seed, f"items of {part}", epoch if part == "training" else 0)
         wanted = self._wanted[part]
-        unknown, unknown_keys = self._draw(rng, self._others[part], round(self._unknown_share * len(wanted)))
+        unknown_share = self._unknown_share * (self._unknown_times if part == "training" else 1.0)
+        unknown, unknown_keys = self._draw(rng, self._others[part], round(unknown_share * len(wanted)))
         n_silence = round(self._silence_share * len(wanted))
         silence_keys = -1 - np.arange(n_silence, dtype=np.int64)
         clip = np.concatenate([wanted, unknown, np.full(n_silence, -1, np.int64)])

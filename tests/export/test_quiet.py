@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from speech_rnn.export.quiet import quiet
+from speech_rnn.quiet import quiet
 
 
 def test_what_is_printed_in_any_way_does_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

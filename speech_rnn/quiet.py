@@ -1,4 +1,4 @@
-"""Keep what TensorFlow's converter prints off the user's terminal."""
+"""Keep what TensorFlow prints, when it is imported and when it converts, off the user's terminal."""
 
 from __future__ import annotations
 
