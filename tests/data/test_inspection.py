@@ -169,15 +169,17 @@ def test_the_same_sound_under_two_names_is_found() -> None:
     recordings = made()
     recordings.rows[3] = recordings.rows[40] = recordings.rows[7]
     recordings.rows[20] = recordings.rows[11]
+    recordings.rows[30] = recordings.rows[5]
 
     inspection = inspect(recordings, SETTINGS)
 
     assert {double.names for double in inspection.doubles} == {
         ("no/training3.wav", "no/training7.wav", "yes/training15.wav"),
         ("no/training11.wav", "no/validation0.wav"),
+        ("no/training5.wav", "yes/training5.wav"),
     }
     (warning,) = inspection.warnings
-    assert warning.startswith("2 clips are there under more than one name, 1 of them in two parts, 1 of them under two")
+    assert warning.startswith("3 clips are there under more than one name, 1 of them in two parts, 2 of them under two")
 
 
 def test_equal_energy_alone_is_no_double_nor_is_silence() -> None:
