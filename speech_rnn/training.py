@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from speech_rnn.data.clips import Source
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError, ModelError
+from speech_rnn.models import check_cell
 from speech_rnn.progress import progress
 from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
 
@@ -83,9 +85,12 @@ class _State:
 
 
 def refuse_taken(folder: Path) -> None:
-    """Raise :class:`ModelError` if there is a run in the folder already."""
+    """Raise :class:`ModelError` if there is a run in the folder already, or no run can be there."""
     if (folder / "run.json").exists():
         raise ModelError(f"{folder} holds a run already; go on with --resume {folder}, or give another -o folder")
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ModelError(f"{folder} can't be made, {nearest} is no folder to write in; give another -o folder")
 
 
 def start(
@@ -101,10 +106,11 @@ def start(
         store: of those sources.
 
     Raises:
-        ModelError: there is a run in the folder.
+        ModelError: there is a run in the folder, or the cell is unknown.
         DataError: the task's words aren't there.
     """
     refuse_taken(folder)
+    check_cell(settings.model.cell)
     task = Task.to_learn(settings.task, store.clips)
     items = task.items("training", 0, settings.training.seed)
     if not len(items):
@@ -148,8 +154,11 @@ def train(
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
     with (
         _alone(folder),
+        _interruptible(folder),
         BatchWorkers(BatchMaker(store, task, settings), workers) as batch_workers,
     ):
+        for name in ("checkpoint.npz", "best.npz", "final.npz", "history.jsonl"):
+            atomic.remove_leftovers(folder / name)
         trainer = _Trainer(folder, record, task, batch_workers)
         trainer.run(report)
         return [Epoch(**entry) for entry in trainer.state.history]
@@ -165,6 +174,9 @@ class _Trainer:
         self.state = self._resumed_state() if self.resumed else self._first_state()
         self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
         self.optimizer = _optimizer(self.settings, self.steps_an_epoch)
+        if record.settings.model.precision == "mixed_float16":
+            # Keras does this by itself only where the whole model has that policy.
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.model.compile(
             self.optimizer, keras.losses.CategoricalCrossentropy(True, label_smoothing=self.settings.label_smoothing)
         )
@@ -185,7 +197,8 @@ class _Trainer:
     def run(self, report: Callable[[Epoch], None]) -> None:
         """Train the epochs that are left and leave ``final.npz``."""
         with _stop_flag() as stopped, _tensorboard(self.folder / "tensorboard") as log:
-            for epoch in range(self.state.step // self.steps_an_epoch, self.settings.epochs):
+            # Not by the step: after the last step of an epoch its validation may still be to come.
+            for epoch in range(len(self.state.history), self.settings.epochs):
                 self._train_epoch(epoch, stopped)
                 entry = self._finish_epoch(epoch)
                 log(entry)
@@ -240,13 +253,15 @@ class _Trainer:
             clips=self.record.clips,
             validation_clips=len(self.validation),
         )
-        if score(entry) > state.score():
-            self._save_weights("best.npz")
+        is_best = score(entry) > state.score()
         state.history.append(entry.model_dump())
         state.loss_sum = state.seconds = 0.0
-        self._save_checkpoint()
+        # The checkpoint last: until it is there, a resumed run does all of this again.
         lines = [json.dumps(line) + "\n" for line in state.history]
         atomic.write_text(self.folder / "history.jsonl", "".join(lines))
+        if is_best:
+            self._save_weights("best.npz")
+        self._save_checkpoint()
         return entry
 
     def _validate(self) -> tuple[float | None, float | None]:
@@ -265,7 +280,11 @@ class _Trainer:
         return self.task.items("validation", 0, self.settings.seed)
 
     def _first_state(self) -> _State:
-        """Mean and variance of the features that training begins with; bent as they are, so that they fit."""
+        """Mean and variance of the features that training begins with; bent as they are, so that they fit.
+
+        The variance is one for all coefficients. Each brought to its own, the high ones, which are mostly noise, would
+        be as loud as those that carry the word: 2.7 points less after eight epochs of Speech Commands.
+        """
         items = self.task.items("training", 0, self.settings.seed)[:NORMALIZATION_ITEMS]
         n, total, squares = 0, 0.0, 0.0
         for features, _ in self.workers.batches(items, "training", batch_size=self.settings.batch_size):
@@ -273,9 +292,9 @@ class _Trainer:
             n += wide.shape[0] * wide.shape[1]
             total, squares = total + wide.sum(axis=(0, 1)), squares + np.square(wide).sum(axis=(0, 1))
         mean = np.asarray(total) / n
-        # A coefficient that never changes (all silence) would be divided by zero.
-        variance = np.maximum(np.asarray(squares) / n - np.square(mean), 1e-3)
-        return _State(0, 0.0, 0.0, [], mean.astype(np.float32).tolist(), variance.astype(np.float32).tolist())
+        # Recordings that are all silence don't vary at all.
+        variance = max(float(np.mean(np.asarray(squares) / n - np.square(mean))), 1e-3)
+        return _State(0, 0.0, 0.0, [], mean.astype(np.float32).tolist(), [float(np.float32(variance))] * len(mean))
 
     def _resumed_state(self) -> _State:
         saved, _ = checkpoint.read(self._checkpoint)
@@ -322,6 +341,17 @@ def _alone(folder: Path) -> Iterator[None]:
         except OSError:
             raise ModelError(f"another process trains {folder}; wait for it, or give another -o folder") from None
         yield
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Say how to go on also where Ctrl-C comes before the first step or twice."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; speech-rnn train --resume {folder} goes on from the last checkpoint") from None
 
 
 @contextmanager
