@@ -24,10 +24,15 @@ CELLS: dict[str, Callable[..., keras.layers.Layer]] = {
 }
 
 
-def recurrent_layer(cell: str, units: int, **options: object) -> keras.layers.Layer:
-    """A recurrent layer of :data:`CELLS`; :class:`ModelError` for an unknown cell."""
+def check_cell(cell: str) -> None:
+    """Raise :class:`ModelError` for an unknown cell."""
     if cell not in CELLS:
         raise ModelError(f"cell={cell!r} is not known; take one of {', '.join(CELLS)}")
+
+
+def recurrent_layer(cell: str, units: int, **options: object) -> keras.layers.Layer:
+    """A recurrent layer of :data:`CELLS`; :class:`ModelError` for an unknown cell."""
+    check_cell(cell)
     return CELLS[cell](units, **options)
 
 
