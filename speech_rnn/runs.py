@@ -126,8 +126,17 @@ def load_run(folder: Path, which: Literal["best", "final"] = "best") -> Run:
     state, _ = checkpoint.read(path)
     classifier = classifier_of(record, state)
     checkpoint.load(path, classifier.weights)
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    return Run(folder, record, classifier, history)
+    return Run(folder, record, classifier, _read_history(folder / "history.jsonl"))
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    try:
+        history = [json.loads(line) for line in path.read_text().splitlines()]
+        if not all(isinstance(entry, dict) for entry in history):
+            raise ValueError("a line is no JSON object")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged ({error}); train again") from None
+    return history
 
 
 def classifier_of(record: RunRecord, state: dict[str, Any]) -> keras.Model:
@@ -139,9 +148,11 @@ def classifier_of(record: RunRecord, state: dict[str, Any]) -> keras.Model:
     """
     settings = record.settings
     try:
-        mean, variance = (np.array(state[name], np.float32) for name in ("mean", "variance"))
-    except (KeyError, ValueError):
-        raise ModelError("the checkpoint has no normalization; train again") from None
+        mean, variance = (
+            np.array(state[name], np.float32).reshape(settings.features.n_mfcc) for name in ("mean", "variance")
+        )
+    except (KeyError, TypeError, ValueError):
+        raise ModelError("the checkpoint has no normalization for these features; train again") from None
     return build_classifier(
         settings.model,
         settings.features.n_frames,
