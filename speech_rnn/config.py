@@ -292,13 +292,13 @@ class AugmentationSettings(Settings):
     speed_probability: Probability = 0.5
     speed_range: float = Field(default=0.12, ge=0.0, lt=0.5)
     gain_probability: Probability = 0.8
-    gain_low_db: float = Field(default=-12.0, ge=-60.0, le=0.0)
-    gain_high_db: float = Field(default=10.0, ge=0.0, le=40.0)
+    gain_low_db: float = Field(default=-10.0, ge=-60.0, le=0.0)
+    gain_high_db: float = Field(default=6.0, ge=0.0, le=40.0)
     noise_probability: Probability = 0.6
-    snr_low_db: float = Field(default=-5.0, ge=-30.0, le=60.0)
-    snr_high_db: float = Field(default=25.0, ge=-30.0, le=60.0)
+    snr_low_db: float = Field(default=0.0, ge=-30.0, le=60.0)
+    snr_high_db: float = Field(default=30.0, ge=-30.0, le=60.0)
     room_probability: Probability = 0.1
-    splice_probability: Probability = 0.15
+    splice_probability: Probability = 0.1
     time_masks: int = Field(default=2, ge=0, le=10)
     time_mask_frames: int = Field(default=20, ge=0, le=1_000)
     frequency_masks: int = Field(default=2, ge=0, le=10)
@@ -308,7 +308,7 @@ class AugmentationSettings(Settings):
     def _consistent(self) -> Self:
         if self.snr_low_db > self.snr_high_db:
             raise ValueError(
-                f"snr_low_db={self.snr_low_db} must be at most snr_high_db={self.snr_high_db}; -5.0 to 25.0 is usual"
+                f"snr_low_db={self.snr_low_db} must be at most snr_high_db={self.snr_high_db}; 0.0 to 30.0 is usual"
             )
         return self
 
@@ -377,7 +377,7 @@ class TaskSettings(Settings):
 class TrainingSettings(Settings):
     """The loop: AdamW, linear warm-up, cosine decay to zero, label smoothing, clipped gradients."""
 
-    epochs: int = Field(default=36, ge=1, le=100_000)
+    epochs: int = Field(default=40, ge=1, le=100_000)
     batch_size: int = Field(default=128, ge=1, le=65_536)
     learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0)

@@ -76,7 +76,7 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
     metavar="auto|HZ",
     help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.",
 )
-@click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 36]")
+@click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40]")
 @click.option("--batch-size", type=int, help="Clips a step.  [default: 128]")
 @click.option("--learning-rate", type=float, help="At its highest.  [default: 0.002]")
 @click.option("--precision", metavar="NAME", help="float32, mixed_float16 or mixed_bfloat16.  [default: float32]")
