@@ -9,7 +9,7 @@ from pathlib import Path
 from speech_rnn.config import RunSettings
 from speech_rnn.data.clips import Source
 from speech_rnn.data.inspection import Inspection, inspect
-from speech_rnn.data.sources import open_sources
+from speech_rnn.data.sources import lasting_name, open_sources
 from speech_rnn.data.store import Store, open_store
 
 
@@ -50,11 +50,5 @@ def prepare(names: Sequence[str], settings: RunSettings, cache: Path, *, auto_f_
     inspection = inspect(store, settings.features)
     if auto_f_max and inspection.suggested_f_max != settings.features.f_max:
         settings = settings.changed(features=settings.features.changed(f_max=inspection.suggested_f_max))
-        inspection = inspect(store, settings.features)
-    return Prepared(sources, [_anywhere(name) for name in names], store, inspection, settings)
-
-
-def _anywhere(name: str) -> str:
-    """A source's name that means the same in every working directory."""
-    path = Path(name).expanduser()
-    return name if name == "corpus" or name.startswith("tfds") else str(path.resolve())
+        inspection = inspection.at(settings.features.f_max)
+    return Prepared(sources, [lasting_name(name) for name in names], store, inspection, settings)

@@ -62,6 +62,9 @@ def main() -> NoReturn:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         speech_rnn.main(prog_name="speech-rnn", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "speech-rnn"
         _end(2, f"{command}: {error.format_message()} Try '{command} --help'.")
@@ -76,6 +79,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         # Whoever read our output has closed it (head, less): not an error, and Python must not flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # The disk is full, or a folder can't be written: nothing that a traceback explains.
+        place = "" if error.filename is None else f"{error.filename}: "
+        _end(1, f"speech-rnn: {place}{error.strerror or error}; mend that and try again")
     sys.exit(0)
 
 

@@ -35,6 +35,14 @@ def open_source(name: str) -> Source:
 
 def open_sources(names: Sequence[str]) -> list[Source]:
     """Several sources, each once."""
-    if len(set(names)) < len(names):
+    if len({lasting_name(name) for name in names}) < len(names):
         raise DataError(f"a source is named twice among {', '.join(map(repr, names))}; name each once")
     return [open_source(name) for name in names]
+
+
+def lasting_name(name: str) -> str:
+    """A source's name that means the same in every working directory."""
+    if name in ("corpus", "tfds"):
+        return name
+    kind = "tfds:" if name.startswith("tfds:") else ""
+    return f"{kind}{Path(name.removeprefix(kind)).expanduser().resolve()}"
