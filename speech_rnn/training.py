@@ -38,6 +38,8 @@ from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, 
 CHECKPOINT_EVERY_S = 60.0
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
+USUAL_CLIPS_HEARD = 1_100_000  # in a whole run, whatever the number of clips
+USUAL_EPOCHS = (40, 150)
 
 
 class Epoch(Settings):
@@ -91,6 +93,18 @@ def refuse_taken(folder: Path) -> None:
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ModelError(f"{folder} can't be made, {nearest} is no folder to write in; give another -o folder")
+
+
+def with_usual_epochs(settings: RunSettings, store: Store) -> RunSettings:
+    """Settings with so many epochs that about 1.1 million clips are heard: few recordings are heard more often.
+
+    Raises:
+        DataError: the task's words aren't there.
+    """
+    clips = len(Task.to_learn(settings.task, store.clips).items("training", 0, settings.training.seed))
+    fewest, most = USUAL_EPOCHS
+    epochs = min(max(math.ceil(USUAL_CLIPS_HEARD / max(clips, 1)), fewest), most)
+    return settings.changed(training=settings.training.changed(epochs=epochs))
 
 
 def start(

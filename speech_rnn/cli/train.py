@@ -76,7 +76,7 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
     metavar="auto|HZ",
     help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.",
 )
-@click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40]")
+@click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40 to 150, more if clips are few]")
 @click.option("--batch-size", type=int, help="Clips a step.  [default: 128]")
 @click.option("--learning-rate", type=float, help="At its highest.  [default: 0.002]")
 @click.option("--precision", metavar="NAME", help="float32, mixed_float16 or mixed_bfloat16.  [default: float32]")
@@ -94,7 +94,7 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
     "assignments",
     multiple=True,
     metavar="PART.NAME=VALUE",
-    help="Any other setting, such as features.n_mels=32 or augmentation.room_probability=0.3.",
+    help="Any other setting, such as features.n_mels=48 or augmentation.room_probability=0.3.",
 )
 @click.option(
     "-o",
@@ -152,13 +152,18 @@ def command(
     with quiet():
         from speech_rnn.cli.training_report import new_run
 
-    new_run(output, sources, settings, cache, workers, auto_f_max=f_max == "auto")
+    auto_epochs = (
+        options["epochs"] is None
+        and settings_file is None
+        and not any(assignment.startswith("training.epochs=") for assignment in assignments)
+    )
+    new_run(output, sources, settings, cache, workers, auto_f_max=f_max == "auto", auto_epochs=auto_epochs)
 
 
 def _settings(
     file: Path | None, no_augmentation: bool, assignments: tuple[str, ...], options: dict[str, Any]
 ) -> RunSettings:
-    """The settings of a file, then of the options, then of ``--set``."""
+    """The settings of a file, then of the options, then of ``--set``; checked together, so their order is free."""
     if file is None:
         settings = RunSettings()
     else:
@@ -168,22 +173,24 @@ def _settings(
             raise SettingsError(f"{file} can't be read ({error.strerror}); give a file of settings") from None
     if no_augmentation:
         settings = settings.changed(augmentation=AugmentationSettings.off())
-    for name, value in options.items():
+    values: dict[str, dict[str, Any]] = {name: {} for name in RunSettings.model_fields}
+    for option, value in options.items():
         if value is not None and value != "auto":
-            settings = _assign(settings, *_FIELDS[name], value)
+            part, field = _FIELDS[option]
+            values[part][field] = value
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         part, dot, field = name.partition(".")
         if not equals or not dot:
-            raise click.UsageError(f"--set {assignment!r} must be PART.NAME=VALUE, such as features.n_mels=32.")
-        settings = _assign(settings, part, field, _value(text))
-    return settings
-
-
-def _assign(settings: RunSettings, part: str, field: str, value: Any) -> RunSettings:
-    if part not in RunSettings.model_fields:
-        raise SettingsError(f"{part!r} is not a part of the settings; those are {', '.join(RunSettings.model_fields)}")
-    return settings.changed(**{part: getattr(settings, part).changed(**{field: value})})
+            raise click.UsageError(f"--set {assignment!r} must be PART.NAME=VALUE, such as features.n_mels=48.")
+        if part not in values:
+            raise SettingsError(f"{part!r} is not a part of the settings; those are {', '.join(values)}")
+        values[part][field] = _value(text)
+    rate = values["features"].get("sample_rate")
+    if options["f_max"] == "auto" and isinstance(rate, int):
+        # What a rate can't carry the recordings can't either.
+        values["features"].setdefault("f_max", min(settings.features.f_max, 0.475 * rate))
+    return settings.changed(**{part: getattr(settings, part).changed(**fields) for part, fields in values.items()})
 
 
 def _value(text: str) -> Any:

@@ -12,23 +12,33 @@ from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import wilson_interval
+from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
 from speech_rnn.progress import duration
 from speech_rnn.runs import RunRecord
 
 
 def new_run(
-    folder: Path, names: Sequence[str], settings: RunSettings, cache: Path, workers: int | None, *, auto_f_max: bool
+    folder: Path,
+    names: Sequence[str],
+    settings: RunSettings,
+    cache: Path,
+    workers: int | None,
+    *,
+    auto_f_max: bool,
+    auto_epochs: bool,
 ) -> None:
     """Prepare, lay down and run a run."""
     training.refuse_taken(folder)
+    check_cell(settings.model.cell)  # before minutes of decoding
     prepared = prepare(names, settings, cache, auto_f_max=auto_f_max)
     for warning in prepared.inspection.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     features = prepared.settings.features
     if features.f_max != settings.features.f_max:
         print(f"f_max is {features.f_max:.0f} Hz: some of the recordings carry nothing above")
-    record = training.start(folder, prepared.settings, prepared.sources, prepared.names, prepared.store)
+    settings = training.with_usual_epochs(prepared.settings, prepared.store) if auto_epochs else prepared.settings
+    record = training.start(folder, settings, prepared.sources, prepared.names, prepared.store)
     _run(folder, record, prepared.store, workers)
 
 
