@@ -24,8 +24,9 @@ from speech_rnn.errors import AudioError
 
 LARGEST_SAMPLE = 1_000.0  # 60 dB over full scale: nobody's gain, but int16 that was never scaled
 BLOCK_BINS = 100_000  # of the spectrum at a time: 4 clips of a second, 800 kB that stay in the cache
-# Where a band lies this far under the frame's loudest bin, the rounding of a float32 FFT shows (a clean tone: 4e-3).
-FLOAT32_RANGE = np.float32(1e-11)
+# A float32 FFT spreads rounding noise over all bins. Where a band's mean power is below this share of the frame's, less
+# for bands of many bins, it would show: by 4e-3 in a coefficient beside a clean tone, by 8e-2 over a floor of 1e-10.
+FLOAT32_RANGE = 3e-6
 LARGEST_PRODUCT = (
     262_144  # multiplications; OpenBLAS's interface/gemm.c: SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD
 )
@@ -40,6 +41,7 @@ class Basis:
     window: NDArray[np.float64]  # [n_fft]: the window of win_length in the middle, zeros around it
     bands: NDArray[np.float32]  # [n_fft // 2 + 1, n_mels]
     cosines: NDArray[np.float32]  # [n_mels, n_mfcc]
+    rounding: NDArray[np.float32]  # [n_mels]: a band's share of a frame's power below which a float32 FFT won't do
 
 
 _bases: dict[FeatureSettings, Basis] = {}
@@ -63,6 +65,7 @@ def basis(settings: FeatureSettings) -> Basis:
                 librosa.util.pad_center(hann, size=settings.n_fft),
                 np.ascontiguousarray(bands.T, np.float32),
                 np.ascontiguousarray(cosines.T, np.float32),
+                (FLOAT32_RANGE / settings.n_fft * np.square(bands).sum(axis=1) / bands.sum(axis=1)).astype(np.float32),
             )
         )
     return _bases[settings]
@@ -114,7 +117,11 @@ def mfcc_from_log_mel(log_mel: NDArray[np.float32], settings: FeatureSettings) -
             f"log-mel frames of shape {log_mel.shape} must be [clips, frames, {settings.n_mels}]; "
             "take those of log_mel with the same settings"
         )
-    return _products(log_mel, basis(settings).cosines)
+    # Only coefficient 0 hears a constant. Without the floor the sums are smaller and round less.
+    floor = np.float32(10 * np.log10(settings.power_floor))
+    coefficients = _products(log_mel - floor, basis(settings).cosines)
+    coefficients[..., 0] += floor * np.float32(np.sqrt(settings.n_mels))
+    return coefficients
 
 
 def mfcc(samples: NDArray[np.float32], settings: FeatureSettings) -> NDArray[np.float32]:
@@ -166,7 +173,7 @@ def _decibels(frames: NDArray[np.float32], basis: Basis) -> NDArray[np.float32]:
     floor = np.float32(basis.settings.power_floor)
     power = _power(frames, basis.window.astype(np.float32))
     mel = np.maximum(_products(power, basis.bands), floor)
-    wide = mel.min(axis=-1) < FLOAT32_RANGE * power.max(axis=-1)
+    wide = (mel < power.sum(axis=-1, keepdims=True) * basis.rounding).any(axis=-1)
     if wide.any():
         exact = _power(frames[wide].astype(np.float64), basis.window) @ basis.bands
         mel[wide] = np.maximum(exact.astype(np.float32), floor)
