@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -42,6 +43,16 @@ hypothesis.settings.load_profile("repeatable")
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """TensorFlow without graphs: no second is spent on drawing them, but each step takes longer."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

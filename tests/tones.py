@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -84,4 +85,13 @@ def tone_settings(
         ),
         model=model or ModelSettings(cell=cell, units=10, layers=1, stack=2, dropout=0.2),
         training=training or TrainingSettings(epochs=4, batch_size=8, learning_rate=0.03),
+    )
+
+
+def small_settings(cell: str = "rnn", **training: Any) -> RunSettings:
+    """A run of two epochs of three steps, through three steps of the cell; little is bent, and nothing learned."""
+    settings = tone_settings(model=ModelSettings(cell=cell, units=4, layers=1, stack=4, dropout=0.2))
+    return settings.changed(
+        training=settings.training.changed(**{"epochs": 2, "batch_size": 20, **training}),
+        augmentation=AugmentationSettings.off().changed(shift_ms=10.0),
     )
