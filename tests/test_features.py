@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import hypothesis
 import librosa
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import AudioError
 from speech_rnn.features import log_mel, mfcc, mfcc_from_log_mel
+from tests.sounds import clean_sounds, real_sounds
+from tests.strategies import feature_settings
 
 SETTINGS = FeatureSettings()
 SMALL = FeatureSettings(clip_length=4_000, n_mels=20, n_mfcc=13, win_length=400)
@@ -58,6 +63,20 @@ def test_clean_loud_sound_equals_librosa_down_to_any_floor(power_floor: float) -
     expected = np.stack([librosa_mfcc(clip, settings) for clip in samples])
 
     np.testing.assert_allclose(mfcc(samples, settings), expected, atol=1e-3)
+
+
+@hypothesis.settings(max_examples=25)
+@given(
+    front_end=feature_settings(max_n_fft=2_048), level_db=st.sampled_from([-60.0, -30.0, 0.0]), seed=st.integers(0, 9)
+)
+def test_every_legal_setting_equals_librosa_on_real_and_on_clean_sounds(
+    front_end: FeatureSettings, level_db: float, seed: int
+) -> None:
+    samples = np.concatenate([real_sounds(front_end, level_db, seed), clean_sounds(front_end, level_db, seed)])
+
+    expected = np.stack([librosa_mfcc(clip, front_end) for clip in samples])
+
+    np.testing.assert_allclose(mfcc(samples, front_end), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, SMALL], ids=["usual", "small"])
