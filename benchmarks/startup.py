@@ -1,0 +1,115 @@
+"""What a start costs: import, help, load and first prediction, each in a fresh interpreter.
+
+    python benchmarks/startup.py
+
+Prints the fastest and the median of several starts, wall-clock, and the median of their CPU time, which other work on
+the machine disturbs less. Bytecode is compiled already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROUNDS = 7
+Times = list[tuple[float, float]]  # seconds by the clock, seconds of CPU
+# Its own clocks, so that the start of Python (10 to 30 ms) is not counted.
+INSIDE = """
+import sys, time
+clock, cpu = time.perf_counter(), time.process_time()
+{code}
+print(time.perf_counter() - clock, time.process_time() - cpu)
+"""
+FIRST_PREDICTION = """
+import numpy, speech_rnn
+recognizer = speech_rnn.load(sys.argv[1])
+recognizer.predict(numpy.zeros(16_000, numpy.float32), 16_000)
+"""
+PEAK = FIRST_PREDICTION + "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+
+
+def inside(code: str, *arguments: str) -> Times:
+    """What some code takes in a fresh interpreter."""
+    command = [sys.executable, "-c", INSIDE.format(code=code), *arguments]
+    times = []
+    for _ in range(ROUNDS + 1):
+        clock, cpu = subprocess.check_output(command, text=True).split()[-2:]
+        times.append((float(clock), float(cpu)))
+    return times[1:]
+
+
+def outside(*arguments: str) -> Times:
+    """What a whole command takes, Python's own start included."""
+    times = []
+    for _ in range(ROUNDS):
+        clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "speech_rnn.cli.main", *arguments], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        times.append((time.perf_counter() - clock, cpu))
+    return times
+
+
+def report(what: str, times: Times, bar_s: float) -> None:
+    clock, cpu = zip(*times, strict=True)
+    figures = (min(clock), statistics.median(clock), statistics.median(cpu))
+    print(
+        f"{what:<44}"
+        + "".join(f"{1_000 * seconds:8.0f} ms" for seconds in figures)
+        + f"   under {1_000 * bar_s:.0f} ms"
+    )
+
+
+def make_model(folder: Path) -> Path:
+    """A shipped model if there is one, else an untrained one of two GRU layers of 128, which costs the same."""
+    from speech_rnn.runtime import shipped_models
+
+    for shipped in shipped_models().values():
+        return shipped
+    import numpy as np
+
+    from speech_rnn.card import Card, FileEntry, TrainingSummary
+    from speech_rnn.config import FeatureSettings, ModelSettings
+    from speech_rnn.export.front_end import FrontEnd
+    from speech_rnn.export.tflite import convert_clip
+    from speech_rnn.models import build_classifier
+
+    features, settings = FeatureSettings(), ModelSettings(units=128)
+    classifier = build_classifier(settings, features.n_frames, features.n_mfcc, 12)
+    card = Card.make(
+        name="untrained",
+        labels=tuple("abcdefghijkl"),
+        features=features,
+        model=settings,
+        parameters=sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights),
+        macs_per_second=1.0,
+        synthetic=False,
+        training=TrainingSummary(weights="untrained"),
+    )
+    clip = convert_clip(classifier, FrontEnd(features), features.clip_length, card.to_json())
+    entry = FileEntry(sha256=hashlib.sha256(clip).hexdigest(), bytes=len(clip), form="clip")
+    (folder / "clip.tflite").write_bytes(clip)
+    (folder / "card.json").write_text(card.with_files({"clip.tflite": entry}).to_json())
+    return folder
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        model = str(make_model(Path(place)))
+        print(f"{f'in a fresh interpreter, {ROUNDS} times':<44}{'fastest':>11}{'median':>11}{'CPU':>11}   bar")
+        report("import speech_rnn", inside("import speech_rnn"), 0.5)
+        report("import speech_rnn.runtime (LiteRT, NumPy)", inside("import speech_rnn.runtime"), 0.6)
+        report("import, load, first prediction", inside(FIRST_PREDICTION, model), 0.6)
+        report("speech-rnn --help, start of Python included", outside("--help"), 0.5)
+        peak = float(subprocess.check_output([sys.executable, "-c", "import sys" + PEAK, model], text=True))
+        print(f"{'peak memory after the first prediction':<44} {peak:7.0f} MB{'':22}   under 120 MB")
+
+
+if __name__ == "__main__":
+    main()
