@@ -40,7 +40,6 @@ GAP = 320  # 20 ms
 MAX_WORD_S = 0.85
 # Opus overshoots loud words by up to a fifth.
 MAX_PEAK = 0.7
-N_BABBLE_VOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +182,7 @@ def write_words(
         return list(pool.map(lambda group: write(group[0][0], group[0][1], group[1]), groups.items()))
 
 
-def write_noises(folder: Path, seed: int, seconds: float, workers: int) -> list[dict[str, Any]]:
+def write_noises(folder: Path, seed: int, seconds: float, n_babble_voices: int, workers: int) -> list[dict[str, Any]]:
     """The background noise; what the index says of each recording."""
     n = round(seconds * SAMPLE_RATE)
 
@@ -194,15 +193,15 @@ def write_noises(folder: Path, seed: int, seconds: float, workers: int) -> list[
         return {"name": name, **_write(folder, f"{BACKGROUND_NOISE}/{name}.opus", samples, NOISE_BITS_PER_S)}
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda noise: write(noise[0], noise[1]), _noises(seed, n, workers)))
+        return list(pool.map(lambda noise: write(noise[0], noise[1]), _noises(seed, n, n_babble_voices, workers)))
 
 
-def _noises(seed: int, n: int, workers: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _noises(seed: int, n: int, n_babble_voices: int, workers: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for number, (name, make) in enumerate(noises.GENERATED.items()):
         yield name, make(generator(seed, "noise", number), n)
     rng = generator(seed, "babble")
     # Training voices only: noise must not teach the others.
-    variants = rng.choice(ESPEAK_VARIANTS["training"], N_BABBLE_VOICES, replace=False).tolist()
+    variants = rng.choice(ESPEAK_VARIANTS["training"], n_babble_voices, replace=False).tolist()
     requests = []
     for variant in variants:
         text = " ".join(rng.permutation(noises.BABBLE_TEXT)[:4].tolist())
@@ -237,6 +236,7 @@ def build(
     words: Sequence[str] = WORDS,
     max_takes: int | None = None,
     noise_s: float = 20.0,
+    n_babble_voices: int = 8,
     with_flite: bool = True,
     workers: int = 1,
 ) -> None:
@@ -248,6 +248,7 @@ def build(
         words: which of :data:`WORDS`.
         max_takes: at most so many clips of a word in a part.
         noise_s: seconds of each background noise.
+        n_babble_voices: how many speak in the babble.
         with_flite: whether flite's voices speak too.
         workers: processes; the files do not depend on it.
     """
@@ -267,7 +268,7 @@ def build(
             "seed": seed,
             "made_with": made_with,
             "files": write_words(folder, takes, spoken, workers),
-            "noises": write_noises(folder, seed, noise_s, workers),
+            "noises": write_noises(folder, seed, noise_s, n_babble_voices, workers),
         }
         (folder / "index.json").write_text(index_text(index), encoding="utf-8")
 
