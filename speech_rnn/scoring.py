@@ -9,12 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from speech_rnn.audio import FULL_SCALE_INT16
 from speech_rnn.config import RunSettings, TaskSettings
-from speech_rnn.data.batches import BatchMaker, BatchWorkers
+from speech_rnn.data.batches import BatchMaker, PartRows
 from speech_rnn.data.clips import SILENCE, UNKNOWN
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError
+from speech_rnn.feature_cache import cached_features
 from speech_rnn.progress import progress
 from speech_rnn.runs import Run
 from speech_rnn.runtime import Recognizer
@@ -47,13 +49,13 @@ def score_run(run: Run, store: Store, part: JudgedPart, *, workers: int | None =
     task = Task.to_judge(run.labels, run.settings.task, store.clips)
     items = _items(task, store, part, run.settings.training.seed)
     logits = np.empty((len(items), len(task.labels)), np.float32)
-    maker = BatchMaker(store, task, run.settings)
-    with BatchWorkers(maker, workers) as batch_workers, progress(f"{part} part", len(items)) as report:
-        done = 0
-        for features, labels in batch_workers.batches(items, part, batch_size=BATCH):
-            logits[done : done + len(labels)] = run.classifier.predict_on_batch(features)
-            done += len(labels)
-            report.advance(len(labels))
+    rows = PartRows(BatchMaker(store, task, run.settings), items, part)
+    features = cached_features(
+        rows, run.settings.features, store.cache, title=f"{part} features", workers=workers or None
+    )
+    for start in range(0, len(items), BATCH):
+        some = np.asarray(features[start : start + BATCH])
+        logits[start : start + BATCH] = run.classifier.predict_on_batch(some)
     return Scored(logits, items.label, _speakers(store, items))
 
 
@@ -70,11 +72,11 @@ def score_model(recognizer: Recognizer, store: Store, part: JudgedPart) -> Score
     task = Task.to_judge(card.labels, settings.task, store.clips)
     items = _items(task, store, part, seed)
     scores = np.empty((len(items), len(card.labels)), np.float32)
-    maker = BatchMaker(store, task, settings)
+    rows = PartRows(BatchMaker(store, task, settings), items, part)
     with progress(f"{part} part", len(items)) as report:
         for start in range(0, len(items), BATCH):
-            some = items[start : start + BATCH]
-            for row, clip in enumerate(maker.waveforms(some, part, epoch=0), start):
+            some = np.arange(start, min(start + BATCH, len(items)))
+            for row, clip in zip(some, rows.read(some) * np.float32(1 / FULL_SCALE_INT16), strict=True):
                 scores[row] = recognizer.scores(clip)
             report.advance(len(some))
     return Scored(np.log(np.maximum(scores, 1e-30)), items.label, _speakers(store, items))

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, Settings, TrainingSettings
-from speech_rnn.data.batches import BatchMaker, BatchWorkers
+from speech_rnn.data.batches import BatchMaker, BatchWorkers, PartRows
 from speech_rnn.data.clips import Source
 from speech_rnn.data.store import Store
-from speech_rnn.data.task import Items, Task
+from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
+from speech_rnn.feature_cache import cached_features
 from speech_rnn.models import check_cell
 from speech_rnn.progress import progress
 from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
@@ -38,7 +39,7 @@ from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, 
 CHECKPOINT_EVERY_S = 60.0
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
-USUAL_CLIPS_HEARD = 1_100_000  # in a whole run, whatever the number of clips
+USUAL_CLIPS_HEARD = 1_800_000  # in a whole run, whatever the number of clips
 USUAL_EPOCHS = (40, 150)
 
 
@@ -96,7 +97,7 @@ def refuse_taken(folder: Path) -> None:
 
 
 def with_usual_epochs(settings: RunSettings, store: Store) -> RunSettings:
-    """Settings with so many epochs that about 1.1 million clips are heard: few recordings are heard more often.
+    """Settings with so many epochs that about 1.8 million clips are heard: few recordings are heard more often.
 
     Raises:
         DataError: the task's words aren't there.
@@ -166,21 +167,22 @@ def train(
     task = Task.to_learn(settings.task, store.clips)
     if task.labels != record.labels:
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
+    maker = BatchMaker(store, task, settings)
     with (
         _alone(folder),
         _interruptible(folder),
-        BatchWorkers(BatchMaker(store, task, settings), workers) as batch_workers,
+        BatchWorkers(maker, workers) as batch_workers,
     ):
         for name in ("checkpoint.npz", "best.npz", "final.npz", "history.jsonl"):
             atomic.remove_leftovers(folder / name)
-        trainer = _Trainer(folder, record, task, batch_workers)
+        trainer = _Trainer(folder, record, maker, batch_workers)
         trainer.run(report)
         return [Epoch(**entry) for entry in trainer.state.history]
 
 
 class _Trainer:
-    def __init__(self, folder: Path, record: RunRecord, task: Task, workers: BatchWorkers) -> None:
-        self.folder, self.record, self.task, self.workers = folder, record, task, workers
+    def __init__(self, folder: Path, record: RunRecord, maker: BatchMaker, workers: BatchWorkers) -> None:
+        self.folder, self.record, self.task, self.workers = folder, record, maker.task, workers
         self.settings = record.settings.training
         self.steps_an_epoch = math.ceil(record.clips / self.settings.batch_size)
         keras.utils.set_random_seed(self.settings.seed)
@@ -197,7 +199,8 @@ class _Trainer:
         self.optimizer.build(self.model.trainable_variables)
         if self.resumed:
             checkpoint.load(self._checkpoint, self._variables)
-        self.validation = self._validation_items()
+        self.validation = self.task.items("validation", 0, self.settings.seed)
+        self.validation_features = self._validation_features(maker)
 
     @property
     def _checkpoint(self) -> Path:
@@ -279,10 +282,12 @@ class _Trainer:
         return entry
 
     def _validate(self) -> tuple[float | None, float | None]:
-        if not len(self.validation):
+        if self.validation_features is None:
             return None, None
         loss, right = 0.0, 0
-        for features, labels in self.workers.batches(self.validation, "validation", batch_size=VALIDATION_BATCH):
+        for start in range(0, len(self.validation), VALIDATION_BATCH):
+            labels = self.validation.label[start : start + VALIDATION_BATCH]
+            features = np.asarray(self.validation_features[start : start + VALIDATION_BATCH])
             logits = np.asarray(self.model.predict_on_batch(features), np.float64)
             top = logits.max(axis=1, keepdims=True)
             log_probabilities = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
@@ -290,8 +295,12 @@ class _Trainer:
             right += int((logits.argmax(axis=1) == labels).sum())
         return loss / len(self.validation), right / len(self.validation)
 
-    def _validation_items(self) -> Items:
-        return self.task.items("validation", 0, self.settings.seed)
+    def _validation_features(self, maker: BatchMaker) -> NDArray[np.float32] | None:
+        """MFCC of the validation part, on disk: they are the same in every epoch and every run; ``None`` if empty."""
+        if not len(self.validation):
+            return None
+        rows = PartRows(maker, self.validation, "validation")
+        return cached_features(rows, self.record.settings.features, maker.store.cache, title="validation features")
 
     def _first_state(self) -> _State:
         """Mean and variance of the features that training begins with; bent as they are, so that they fit.

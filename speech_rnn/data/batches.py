@@ -5,6 +5,8 @@ A batch is a function of its items, the seed and the epoch; neither the number o
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +21,7 @@ from speech_rnn.config import RunSettings
 from speech_rnn.data.augmentation import augment, mask, splice
 from speech_rnn.data.clips import UNKNOWN, Part
 from speech_rnn.data.noise import NoiseBank
-from speech_rnn.data.store import Store
+from speech_rnn.data.store import Store, to_int16
 from speech_rnn.data.task import Items, Task
 from speech_rnn.processes import map_in_order, n_cores, process_pool
 
@@ -97,6 +99,31 @@ class BatchMaker:
                 sample_rate=self.store.sample_rate,
             )
         return clips
+
+
+class PartRows:
+    """The sound of a part's items as rows of 16 bits, for the feature cache; picklable."""
+
+    def __init__(self, maker: BatchMaker, items: Items, part: Part) -> None:
+        """Hold the items of a part that isn't bent, which are the same in every epoch."""
+        self._maker, self._items, self._part = maker, items, part
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def digest(self) -> str:
+        """Another one when the recordings, the choice of them or the draw of silence are others."""
+        settings = self._maker.settings
+        drawn = json.dumps(
+            [self._maker.store.digest, self._part, settings.training.seed, settings.task.model_dump(mode="json")]
+        )
+        arrays = (self._items.clip, self._items.label, self._items.key)
+        return hashlib.sha256(drawn.encode() + b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Some items: int16 [n, clip_length]."""
+        return to_int16(self._maker.waveforms(self._items[indices], self._part, 0))
 
 
 class BatchWorkers:

@@ -62,6 +62,11 @@ class Store:
         """SHA-256 of what the store was built from."""
         return self.folder.name
 
+    @property
+    def cache(self) -> Path:
+        """The folder in which this and what else is made of recordings is kept."""
+        return self.folder.parent.parent
+
     def __len__(self) -> int:
         """Number of clips."""
         return len(self.clips)
@@ -162,14 +167,14 @@ def _build(folder: Path, sources: Sequence[Source], rows: Sequence[_Row], settin
         waveforms = chain.from_iterable(source.waveforms(settings.sample_rate) for source in sources)
         for row, waveform in zip(rows, waveforms, strict=True):
             if row.kept:
-                file.write(_int16(audio.fit(waveform, settings.clip_length)).tobytes())
+                file.write(to_int16(audio.fit(waveform, settings.clip_length)).tobytes())
                 lengths.append(len(waveform))
             report.advance()
     noise_lengths: list[int] = []
     with (folder / "noise.i16").open("wb") as file:
         for source in sources:
             for noise in source.noise_waveforms(settings.sample_rate):
-                file.write(_int16(noise).tobytes())
+                file.write(to_int16(noise).tobytes())
                 noise_lengths.append(len(noise))
     kept = [row for row in rows if row.kept]
     index = {
@@ -183,7 +188,8 @@ def _build(folder: Path, sources: Sequence[Source], rows: Sequence[_Row], settin
     (folder / "index.json").write_text(json.dumps(index))
 
 
-def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples of full scale ±1 as 16 bits, rounded and clipped."""
     return np.clip(np.rint(samples * audio.FULL_SCALE_INT16), -32_768, 32_767).astype(np.int16)
 
 

@@ -24,12 +24,12 @@ from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.front_end import FrontEnd
 from speech_rnn.export.probes import BOUND, Scores, check, keras_scores, make_probes
-from speech_rnn.quiet import quiet
 from speech_rnn.export.readme import readme
 from speech_rnn.export.saved_model import load_scores, write_saved_model
 from speech_rnn.export.tflite import convert_clip
 from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers
 from speech_rnn.progress import progress
+from speech_rnn.quiet import quiet
 from speech_rnn.runs import Run
 from speech_rnn.runtime import CLIP_FILE, Recognizer
 

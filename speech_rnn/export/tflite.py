@@ -17,8 +17,8 @@ from ai_edge_litert import schema_py_generated as schema
 from speech_rnn.card import clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.export.front_end import FrontEnd
-from speech_rnn.quiet import quiet
 from speech_rnn.export.saved_model import INPUT, OUTPUT, SIGNATURE, scores_function
+from speech_rnn.quiet import quiet
 from speech_rnn.tflite_file import CARD_METADATA
 
 
