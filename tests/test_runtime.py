@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 import speech_rnn
 from speech_rnn import runtime
 from speech_rnn.audio import fit, read_audio
-from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import AudioError, ModelError
 from speech_rnn.runtime import Recognizer, load, read_clip, shipped_models
 from tests.tflite_models import (
@@ -219,39 +218,6 @@ def test_labels_that_are_not_the_models_are_refused(
 
     with pytest.raises(ModelError, match=rule):
         load(other)
-
-
-def test_a_card_with_another_front_end_is_refused() -> None:
-    model = make_model(weights, make_card().to_json())
-
-    with pytest.raises(ModelError, match="disagree on features"):
-        Recognizer(make_card(features=FeatureSettings(clip_length=CLIP_LENGTH, f_max=4_000.0)), model)
-    with pytest.raises(ModelError, match=r"has the input 'float32 \[1, 800\]', its card says float32 \[1, 900\]"):
-        Recognizer(make_card(features=FeatureSettings(clip_length=900)), model)
-
-
-def test_a_model_without_our_card_inside_is_refused() -> None:
-    with pytest.raises(ModelError, match="has no card inside"):
-        Recognizer(make_card(), make_model(weights, None))
-
-
-def test_an_operator_that_is_not_built_in_is_refused() -> None:
-    model = make_model(weights, make_card().to_json(), custom="FlexTensorListReserve")
-
-    with pytest.raises(ModelError, match="operator 'custom:FlexTensorListReserve', and only those built into TFLite"):
-        Recognizer(make_card(), model)
-
-
-@pytest.mark.parametrize("content", [b"", b"TFL3", b"PK\x03\x04" + b"\0" * 100, b"<html>" * 100])
-def test_what_is_no_tflite_file_is_refused(content: bytes) -> None:
-    with pytest.raises(ModelError, match="is not a TFLite file"):
-        Recognizer(make_card(), content)
-
-
-@given(st.binary(max_size=200))
-def test_bytes_that_only_begin_like_a_model_are_refused(tail: bytes) -> None:
-    with pytest.raises(ModelError):
-        Recognizer(make_card(), b"\x1c\0\0\0TFL3" + tail)
 
 
 def test_an_unknown_name_lists_the_known_ones(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
