@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -30,9 +31,18 @@ def _printable(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        raise ValueError(
+            f"{clipped(text)} must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or a digit; "
+            "'gru-12' is an example"
+        )
+    return text
+
+
 Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 Line = Annotated[str, Field(max_length=1_000), AfterValidator(_printable)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, AfterValidator(_name)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Relative, and no part begins with a dot: a card can't point outside its folder.
 FileName = Annotated[

@@ -94,7 +94,7 @@ def export_run(
         made_with=_versions(),
     )
     try:
-        with atomic.new_folder(folder, replace=True) as beside:
+        with atomic.new_folder(folder.resolve(), replace=True) as beside:
             return _write(beside, classifier, card)
     except OSError as error:
         raise ModelError(f"{folder} can't be written ({error.strerror}); give another folder, or make room") from error

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -259,6 +258,8 @@ def test_a_model_is_replaced_and_anything_else_is_left_alone(
     with pytest.raises(ModelError, match="file is a file; give a folder"):
         export_run(run, tmp_path / "file", name="model")
     export_run(run, tmp_path / "model", name="model")
+    monkeypatch.chdir(tmp_path / "model")
+    export_run(run, Path(), name="model")
 
     assert (tmp_path / "notes" / "mine.txt").read_text() == "dear diary"
     assert (tmp_path / "model" / "card.json").read_text() == "new"
@@ -268,13 +269,13 @@ def test_a_model_is_replaced_and_anything_else_is_left_alone(
 def test_a_name_that_no_model_may_have_is_refused_before_anything_is_written(
     name: str, run: Run, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match="name="):
+    with pytest.raises(ModelError, match=r"card: name: .* must be 1 to 64 letters"):
         export_run(run, tmp_path / "model", name=name)
 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/version").exists(), reason="no folder refuses root here")
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="no folder here refuses everybody")
 def test_a_place_that_cannot_be_written_is_named(run: Run) -> None:
     with pytest.raises(ModelError, match=r"/proc/model can't be written"):
         export_run(run, Path("/proc/model"), name="model")
