@@ -10,6 +10,7 @@ from typing import Protocol
 
 QUIET_S = 2.0  # what is done sooner says nothing
 LINE_EVERY_S = 15.0  # without a terminal
+WORTH_SAYING_S = 10.0  # left, for a line
 
 
 class Progress(Protocol):
@@ -43,23 +44,34 @@ def duration(seconds: float) -> str:
 
 
 class _Lines:
+    """Without a terminal: a line now and then, none where the end is near."""
+
     def __init__(self, title: str, total: int | None) -> None:
         self._title, self._total = title, total
         self._done = 0
-        self._start = time.monotonic()
-        self._next = self._start + QUIET_S
+        self._next = time.monotonic() + QUIET_S
+        # Speed is measured from the first unit on: what comes before it is starting.
+        self._first: tuple[float, int] | None = None
 
     def advance(self, n: int = 1) -> None:
         self._done += n
         now = time.monotonic()
-        if now < self._next or self._done == self._total:
+        if self._first is None:
+            self._first = now, self._done
             return
-        self._next = now + LINE_EVERY_S
+        if now < self._next:
+            return
         if self._total is None:
-            print(f"{self._title}: {self._done:,}", file=sys.stderr, flush=True)
+            self._say(now, f"{self._title}: {self._done:,}")
             return
-        left = (now - self._start) * (self._total - self._done) / max(self._done, 1)
-        print(f"{self._title}: {self._done:,} of {self._total:,}, {duration(left)} left", file=sys.stderr, flush=True)
+        started, before = self._first
+        left = (now - started) * (self._total - self._done) / max(self._done - before, 1)
+        if left >= WORTH_SAYING_S:
+            self._say(now, f"{self._title}: {self._done:,} of {self._total:,}, {duration(left)} left")
+
+    def _say(self, now: float, line: str) -> None:
+        self._next = now + LINE_EVERY_S
+        print(line, file=sys.stderr, flush=True)
 
 
 class _Bar:

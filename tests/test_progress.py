@@ -48,15 +48,35 @@ def test_what_takes_longer_says_how_far_it_is_and_how_long_it_will_take(
             report.advance(100)
 
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "decoding: 100 of 4,000, 1 min 57 s left"
-    assert lines[1] == "decoding: 600 of 4,000, 1 min 42 s left"
+    assert lines[0] == "decoding: 200 of 4,000, 1 min 54 s left"
+    assert lines[1] == "decoding: 700 of 4,000, 1 min 39 s left"
     assert 5 <= len(lines) <= 10
+
+
+def test_a_slow_start_does_not_make_the_time_left_long(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("decoding", 1_000) as report:
+        clock.now += 60.0
+        report.advance(1)
+        clock.now += 2.0
+        report.advance(99)
+
+    assert capsys.readouterr().err == "decoding: 100 of 1,000, 18 s left\n"
+
+
+def test_a_line_is_not_worth_the_last_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("decoding", 10) as report:
+        for _ in range(10):
+            clock.now += 1.0
+            report.advance()
+
+    assert capsys.readouterr() == ("", "")
 
 
 def test_without_a_total_it_says_how_far_it_is(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with progress("reading", None) as report:
+        report.advance(1_000)
         clock.now += 3.0
-        report.advance(1_234)
+        report.advance(234)
 
     assert capsys.readouterr() == ("", "reading: 1,234\n")
 

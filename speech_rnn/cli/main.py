@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 failed, one line says why; 2 wrong usage; 130 interrupted,
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -60,6 +61,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     # Libraries log to standard error before anyone can tell them not to.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         speech_rnn.main(prog_name="speech-rnn", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -138,7 +138,11 @@ class BatchWorkers:
         """
         self._maker = maker
         self._workers = n_cores() if workers is None else workers
-        self._pool = process_pool(self._workers, _take, maker) if self._workers else None
+        self._pool = (
+            process_pool(self._workers, _take, maker, features.basis(maker.settings.features))
+            if self._workers
+            else None
+        )
 
     def batches(
         self, items: Items, part: Part, *, batch_size: int, epoch: int = 0, first_batch: int = 0
@@ -183,9 +187,11 @@ class _Asked:
 _maker: BatchMaker | None = None  # of this worker
 
 
-def _take(maker: BatchMaker) -> None:
+def _take(maker: BatchMaker, basis: features.Basis) -> None:
     global _maker  # noqa: PLW0603  # what prepares a worker has no other place to leave it
     _maker = maker
+    # Made here it would cost each worker the start of librosa, 2.6 s.
+    features.adopt(basis)
     # A worker a core: threads of the matrix library beside them only cost.
     threadpool_limits(1)
 
