@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -52,8 +53,9 @@ def command(*, run: Path, output: Path, name: str | None, weights: Literal["best
     table = Table("file", "kB", "largest error of a score", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for file, entry in card.files.items():
-        error = "" if entry.max_error is None else f"{entry.max_error:.1e} (bound {entry.bound:.0e})"
+        error = "" if entry.max_error is None else f"{entry.max_error:.2g} (bound {entry.bound:g})"
         table.add_row(file, f"{entry.bytes / 1_000:,.1f}", error)
-    Console(highlight=False).print(table)
+    # Not on a terminal: whole lines, no folding at 80 columns.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 1_000).print(table)
     click.echo(f"\n{card.name}: {len(card.labels)} labels, {card.parameters:,} parameters. Now try:")
     click.echo(f"  speech-rnn recognize FILE --model {output}")

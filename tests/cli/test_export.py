@@ -41,8 +41,8 @@ def test_a_run_becomes_a_model_of_the_folders_name_and_the_table_says_how_good_e
 
     assert result.exit_code == 0
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
-    assert "(bound 1e-04)" in rows["clip.tflite"]
-    assert "saved_model/saved_model.pb" in rows
+    assert "(bound 0.0001)" in rows["clip.tflite"]
+    assert "saved_model/variables/variables.data-00000-of-00001" in rows
     assert result.stdout.rstrip().endswith(f"speech-rnn recognize FILE --model {output}")
     assert load(output).card.name == "my-model"
     assert load(output).card.figures[0].value == 0.5
