@@ -1,6 +1,6 @@
 """What a start costs: import, help, load and first prediction, each in a fresh interpreter.
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--json]
 
 Prints the fastest and the median of several starts, wall-clock, and the median of their CPU time, which other work on
 the machine disturbs less. Bytecode is compiled already.
@@ -8,7 +8,9 @@ the machine disturbs less. Bytecode is compiled already.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
 import resource
 import statistics
 import subprocess
@@ -63,14 +65,10 @@ def outside(*arguments: str) -> Times:
     return times
 
 
-def report(what: str, times: Times, bar_s: float) -> None:
+def summary(times: Times) -> dict[str, float]:
     clock, cpu = zip(*times, strict=True)
-    figures = (min(clock), statistics.median(clock), statistics.median(cpu))
-    print(
-        f"{what:<44}"
-        + "".join(f"{1_000 * seconds:8.0f} ms" for seconds in figures)
-        + f"   under {1_000 * bar_s:.0f} ms"
-    )
+    seconds = {"fastest": min(clock), "median": statistics.median(clock), "cpu": statistics.median(cpu)}
+    return {f"{name}_ms": round(1_000 * value) for name, value in seconds.items()}
 
 
 def make_model(folder: Path) -> Path:
@@ -107,15 +105,27 @@ def make_model(folder: Path) -> Path:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         model = str(make_model(Path(place)))
-        print(f"{f'in a fresh interpreter, {ROUNDS} times':<44}{'fastest':>11}{'median':>11}{'CPU':>11}   bar")
-        report("import speech_rnn", inside("import speech_rnn"), 0.5)
-        report("import speech_rnn.runtime (LiteRT, NumPy)", inside("import speech_rnn.runtime"), 0.6)
-        report("import, load, first prediction", inside(FIRST_PREDICTION, model), 0.6)
-        report("speech-rnn --help, start of Python included", outside("--help"), 0.5)
-        peak = float(subprocess.check_output([sys.executable, "-c", "import sys" + PEAK, model], text=True))
-        print(f"{'peak memory after the first prediction':<44} {peak:7.0f} MB{'':22}   under 120 MB")
+        rows = {
+            "import speech_rnn": (summary(inside("import speech_rnn")), 500),
+            "import speech_rnn.runtime (LiteRT, NumPy)": (summary(inside("import speech_rnn.runtime")), 600),
+            "import, load, first prediction": (summary(inside(FIRST_PREDICTION, model)), 600),
+            "speech-rnn --help, start of Python included": (summary(outside("--help")), 500),
+        }
+        peak_mb = float(subprocess.check_output([sys.executable, "-c", "import sys" + PEAK, model], text=True))
+    if arguments.json:
+        print(
+            json.dumps({**{what: figures for what, (figures, _) in rows.items()}, "peak_mb": round(peak_mb)}, indent=2)
+        )
+        return
+    print(f"{f'in a fresh interpreter, {ROUNDS} times':<44}{'fastest':>11}{'median':>11}{'CPU':>11}   bar")
+    for what, (figures, bar_ms) in rows.items():
+        print(f"{what:<44}" + "".join(f"{ms:8.0f} ms" for ms in figures.values()) + f"   under {bar_ms} ms")
+    print(f"{'peak memory after the first prediction':<44}{peak_mb:8.0f} MB{'':22}   under 120 MB")
 
 
 if __name__ == "__main__":
