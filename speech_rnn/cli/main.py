@@ -63,7 +63,12 @@ def main() -> NoReturn:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        speech_rnn.main(prog_name="speech-rnn", standalone_mode=False)
+        # Not click's own main: it forgets what an interrupt says, and counts a closed pipe as a failure.
+        with speech_rnn.make_context("speech-rnn", sys.argv[1:]) as context:
+            speech_rnn.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
