@@ -380,6 +380,9 @@ def _interruptible(folder: Path) -> Iterator[None]:
 @contextmanager
 def _stop_flag() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C came, to be asked between steps; a second one interrupts at once."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as nohup has it: then it isn't for us
+        yield lambda: False
+        return
     stopped = False
 
     def stop(number: int, frame: FrameType | None) -> None:
