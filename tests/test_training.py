@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from speech_rnn import atomic, checkpoint, training
+from speech_rnn.config import RunSettings
+from speech_rnn.data.batches import Batch, BatchMaker
+from speech_rnn.data.clips import Part
+from speech_rnn.data.folder import FolderSource
+from speech_rnn.data.store import Store, open_store
+from speech_rnn.data.task import Items, Task
+from speech_rnn.errors import DataError, ModelError
+from speech_rnn.runs import RunRecord, load_run
+from speech_rnn.training import Epoch, Interrupted, start, train
+from tests.tones import FEATURES, small_settings, tone_settings, write_tones
+
+WEIGHTS = ("best.npz", "final.npz")
+
+
+class Recordings:
+    """Tones, decoded, and runs on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = FolderSource(write_tones(folder / "tones"))
+        self.store = open_store([self.source], FEATURES, folder / "cache")
+
+    def start(self, folder: Path, settings: RunSettings) -> Path:
+        start(folder, settings, [self.source], [self.source.title], self.store)
+        return folder
+
+    def run(self, folder: Path, settings: RunSettings, workers: int = 0) -> Path:
+        train(self.start(folder, settings), self.store, workers=workers)
+        return folder
+
+
+@pytest.fixture(scope="module")
+def recordings_of_tones(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    return Recordings(tmp_path_factory.mktemp("recordings"))
+
+
+@pytest.fixture(scope="module")
+def never_killed(recordings_of_tones: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Runs that went through, by cell; each is trained when it is first asked for."""
+    folder = tmp_path_factory.mktemp("never_killed")
+
+    def run(cell: str) -> Path:
+        if not (folder / cell).exists():
+            recordings_of_tones.run(folder / cell, tone_settings(cell))
+        return folder / cell
+
+    return run
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Without what differs from machine to machine."""
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line.pop("seconds") >= 0
+    return lines
+
+
+def arrays(path: Path) -> list[bytes]:
+    return [array.tobytes() for array in checkpoint.read(path)[1]]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert history(one) == history(other)
+    for name in WEIGHTS:
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    # The optimizer's variables and dropout's generators too.
+    assert arrays(one / "checkpoint.npz") == arrays(other / "checkpoint.npz")
+
+
+def train_until_killed(folder: Path, store: Store, save: int, delay_s: float) -> None:
+    """Trains with a checkpoint after every step, and ends by SIGKILL some time after a number of saves."""
+    whole_save, saves = checkpoint.save, 0
+
+    def counted_save(path: Path, variables: Sequence[checkpoint.Variable], state: dict[str, Any]) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == save:
+            threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        whole_save(path, variables, state)
+
+    training.CHECKPOINT_EVERY_S = 0.0
+    checkpoint.save = counted_save
+    train(folder, store, workers=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_killed_at_three_moments_and_resumed_it_ends_as_if_never_killed(
+    cell: str, recordings_of_tones: Recordings, never_killed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", tone_settings(cell))
+    # TensorFlow is imported once, by the process that the others are forked from.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["speech_rnn.training"])
+    rng = np.random.default_rng(list(cell.encode()))
+
+    steps = []
+    for save, delay_s in zip(rng.integers(1, 10, 3).tolist(), rng.uniform(0, 0.02, 3).tolist(), strict=True):
+        process = context.Process(target=train_until_killed, args=(folder, recordings_of_tones.store, save, delay_s))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert not (folder / "final.npz").exists()
+        steps.append(checkpoint.read(folder / "checkpoint.npz")[0]["step"] if save > 1 else 0)
+
+    assert steps == sorted(steps)
+    assert len({*steps}) > 1
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert_same_run(folder, never_killed(cell))
+    assert not list(folder.glob(".*.npz"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_seed_gives_the_same_weights_whatever_makes_the_batches(
+    workers: int, recordings_of_tones: Recordings, never_killed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = recordings_of_tones.run(tmp_path / "run", tone_settings("gru"), workers)
+
+    assert_same_run(folder, never_killed("gru"))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_loss_falls_and_words_are_learned(cell: str, never_killed: Callable[[str], Path]) -> None:
+    epochs = [Epoch(**entry, seconds=0.0) for entry in history(never_killed(cell))]
+
+    assert [entry.epoch for entry in epochs] == list(range(1, len(epochs) + 1))
+    assert epochs[-1].loss < 0.7 * epochs[0].loss
+    best = max(entry.validation_accuracy or 0 for entry in epochs)
+    assert best > 0.9  # by chance 0.3: the largest of the four labels
+    losses = [entry.validation_loss or 0 for entry in epochs]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_learning_rate_rises_and_then_falls_to_nothing(never_killed: Callable[[str], Path]) -> None:
+    rates = [entry["learning_rate"] for entry in history(never_killed("gru"))]
+
+    # One step before the end of a cosine.
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] < tone_settings().training.learning_rate
+    assert rates[-1] < 0.02 * tone_settings().training.learning_rate
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(
+    recordings_of_tones: Recordings, never_killed: Callable[[str], Path]
+) -> None:
+    run = load_run(never_killed("gru"))
+    maker = BatchMaker(
+        recordings_of_tones.store,
+        Task.to_learn(run.settings.task, recordings_of_tones.store.clips),
+        run.settings,
+    )
+    items = maker.task.items("validation", 0, run.settings.training.seed)
+
+    mfcc, labels = maker.batch(items, "validation", 0)
+    logits = np.asarray(run.classifier(mfcc, training=False), np.float64)
+
+    best = max(run.history, key=lambda entry: (entry["validation_accuracy"], -entry["validation_loss"]))
+    assert (logits.argmax(axis=1) == labels).mean() == pytest.approx(best["validation_accuracy"])
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    cross_entropy = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    assert cross_entropy == pytest.approx(best["validation_loss"], rel=1e-4)
+    assert best["validation_clips"] == len(items)
+    assert best["clips"] == len(maker.task.items("training", 3, 1))
+
+
+def test_tensorboard_finds_the_curves(never_killed: Callable[[str], Path]) -> None:
+    (events,) = (never_killed("gru") / "tensorboard").iterdir()
+
+    found: dict[str, list[float]] = {}
+    for event in tf.compat.v1.train.summary_iterator(str(events)):
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
+
+    for name in ("loss", "validation_loss", "validation_accuracy", "learning_rate"):
+        assert found[name] == pytest.approx([entry[name] for entry in history(never_killed("gru"))], rel=1e-6)
+
+
+# What follows runs without graphs: quicker to begin, and a run is compared with others of that kind only.
+
+
+class Crash(BaseException):
+    """Nobody catches it: as near to a kill as one gets without a process."""
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_that_crashes_before_and_after_its_writes_ends_as_if_it_never_had(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings())
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
+    write_bytes, left = atomic.write_bytes, 0
+
+    def write_or_crash(path: Path, data: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Crash
+        write_bytes(path, data)
+        if left == 1 and path.name != "checkpoint.npz":
+            left = 0
+            raise Crash
+
+    monkeypatch.setattr(atomic, "write_bytes", write_or_crash)
+    rng, crashes = np.random.default_rng(0), 0
+    while True:
+        left = int(rng.integers(1, 7))
+        try:
+            train(folder, recordings_of_tones.store, workers=0)
+        except Crash:
+            crashes += 1
+            assert crashes < 30
+        else:
+            break
+
+    assert crashes > 4
+    assert_same_run(folder, undisturbed)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_killed_while_it_validates_validates_again(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings())
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
+
+    def crash(*arguments: Any, **options: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(keras.Model, "predict_on_batch", crash)
+        train(folder, recordings_of_tones.store, workers=0)
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert_same_run(folder, undisturbed)
+
+
+def interrupt(at_step: int) -> Callable[[BatchMaker, Items, Part, int], Batch]:
+    """Batches as ever, and Ctrl-C while one of them is made; the first three are for the normalization."""
+    batch, made = BatchMaker.batch, 0
+
+    def interrupting(self: BatchMaker, items: Items, part: Part, epoch: int) -> Batch:
+        nonlocal made
+        made += part == "training"
+        if made == at_step:
+            signal.raise_signal(signal.SIGINT)
+        return batch(self, items, part, epoch)
+
+    return interrupting
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Whoever runs the tests in the background has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("eager", "ctrl_c")
+@pytest.mark.parametrize("at_step", [2, 4, 6, 8])
+def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
+    at_step: int, recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings())
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as found:
+        patch.setattr(BatchMaker, "batch", interrupt(at_step))
+        train(folder, recordings_of_tones.store, workers=0)
+
+    assert f"speech-rnn train --resume {folder} goes on" in str(found.value)
+    assert isinstance(found.value, KeyboardInterrupt)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (folder / "checkpoint.npz").exists() == (at_step > 3)
+    train(folder, recordings_of_tones.store, workers=0)
+    assert_same_run(folder, undisturbed)
+
+
+@pytest.mark.usefixtures("eager", "ctrl_c")
+def test_in_half_precision_a_resumed_run_is_the_same_too(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_settings()
+    settings = settings.changed(model=settings.model.changed(precision="mixed_float16"))
+    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", settings)
+    folder = recordings_of_tones.start(tmp_path / "run", settings)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(BatchMaker, "batch", interrupt(at_step=5))
+        train(folder, recordings_of_tones.store, workers=0)
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert_same_run(folder, undisturbed)
+    assert history(folder)[1]["loss"] < history(folder)[0]["loss"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_another_seed_gives_other_weights(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    one, other = (recordings_of_tones.run(tmp_path / str(seed), small_settings(seed=seed, epochs=1)) for seed in (1, 2))
+
+    assert all(a != b for a, b in zip(arrays(one / "final.npz"), arrays(other / "final.npz"), strict=True) if any(a))
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_that_has_ended_is_left_as_it_is(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.run(tmp_path / "run", small_settings(epochs=1))
+    before = {name: (folder / name).read_bytes() for name in (*WEIGHTS, "checkpoint.npz", "history.jsonl")}
+    reported: list[Epoch] = []
+
+    epochs = train(folder, recordings_of_tones.store, workers=0, report=reported.append)
+
+    assert len(epochs) == 1
+    assert reported == []
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_second_training_of_the_same_run_is_refused(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings(epochs=1))
+    refusals = []
+
+    def train_too(_: Epoch) -> None:
+        with pytest.raises(ModelError) as found:
+            train(folder, recordings_of_tones.store, workers=0)
+        refusals.append(str(found.value))
+
+    train(folder, recordings_of_tones.store, workers=0, report=train_too)
+
+    assert refusals == [f"another process trains {folder}; wait for it, or give another -o folder"]
+    assert len(history(folder)) == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy_and_keeps_what_was_good(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    batch = BatchMaker.batch
+
+    def spoiled(
+        self: BatchMaker, items: Items, part: Part, epoch: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        mfcc, labels = batch(self, items, part, epoch)
+        return (mfcc * np.float32(np.nan), labels) if part == "training" and epoch == 1 else (mfcc, labels)
+
+    monkeypatch.setattr(BatchMaker, "batch", spoiled)
+    with pytest.raises(ModelError, match=r"the loss became nan at step 3; a learning rate below 0\.05 is the remedy"):
+        train(folder, recordings_of_tones.store, workers=0)
+
+    assert len(history(folder)) == 1
+    for which in ("best.npz", "checkpoint.npz"):
+        assert all(np.isfinite(array).all() for array in checkpoint.read(folder / which)[1])
+
+
+@pytest.mark.usefixtures("eager")
+def test_without_a_validation_part_the_last_epoch_is_the_best(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = Task.items
+    nothing = np.empty(0, np.int64)
+
+    def only_training(self: Task, part: Part, epoch: int, seed: int) -> Items:
+        return items(self, part, epoch, seed) if part == "training" else Items(nothing, nothing, nothing)
+
+    monkeypatch.setattr(Task, "items", only_training)
+    folder = recordings_of_tones.run(tmp_path / "run", small_settings())
+
+    assert [entry["validation_accuracy"] for entry in history(folder)] == [None, None]
+    assert (folder / "best.npz").read_bytes() == (folder / "final.npz").read_bytes()
+
+
+@pytest.mark.usefixtures("eager")
+def test_where_ctrl_c_is_ignored_it_stays_ignored(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings(epochs=1))
+    monkeypatch.setattr(BatchMaker, "batch", interrupt(at_step=5))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    try:
+        train(folder, recordings_of_tones.store, workers=0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert len(history(folder)) == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_it_trains_in_a_thread_too(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings(epochs=1))
+    thread = threading.Thread(target=train, args=(folder, recordings_of_tones.store), kwargs={"workers": 0})
+
+    thread.start()
+    thread.join()
+
+    assert len(history(folder)) == 1
+
+
+def test_a_folder_with_a_run_is_not_taken_for_another(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    before = (folder / "run.json").read_bytes()
+
+    with pytest.raises(ModelError, match=r"holds a run already; go on with --resume .*/run, or give another -o"):
+        recordings_of_tones.start(folder, small_settings(seed=2))
+
+    assert (folder / "run.json").read_bytes() == before
+
+
+def test_a_file_is_not_taken_for_a_folder(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+
+    for folder in (tmp_path / "run", tmp_path / "run" / "deeper"):
+        with pytest.raises(ModelError, match=r"can't be made, .*/run is no folder to write in; give another -o folder"):
+            recordings_of_tones.start(folder, small_settings())
+
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_an_unknown_cell_leaves_no_run(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cell='mamba' is not known; take one of lstm, gru, rnn"):
+        recordings_of_tones.start(tmp_path / "run", tone_settings("mamba"))
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_word_leaves_no_run(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    settings = small_settings()
+    settings = settings.changed(task=settings.task.changed(labels=("low", "yes")))
+
+    with pytest.raises(DataError, match="needs training clips of yes; there are high, low, middle"):
+        recordings_of_tones.start(tmp_path / "run", settings)
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_recordings_are_refused(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    record = RunRecord.read(folder)
+    settings = record.settings.changed(task=record.settings.task.changed(labels=("low", "middle")))
+    (folder / "run.json").write_text(record.changed(settings=settings).to_json())
+
+    with pytest.raises(DataError, match=f"the recordings no longer give the labels of {folder}; train anew"):
+        train(folder, recordings_of_tones.store, workers=0)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz"])
+def test_a_damaged_checkpoint_is_refused(name: str, recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    (folder / name).write_bytes(b"half")
+
+    with pytest.raises(ModelError, match=r"checkpoint\.npz is damaged"):
+        train(folder, recordings_of_tones.store, workers=0)
+
+
+def test_a_checkpoint_of_another_version_is_refused(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    folder = recordings_of_tones.start(tmp_path / "run", small_settings())
+    checkpoint.save(folder / "checkpoint.npz", [], {"step": 3})
+
+    with pytest.raises(ModelError, match=r"checkpoint\.npz is of another version"):
+        train(folder, recordings_of_tones.store, workers=0)
