@@ -74,7 +74,7 @@ def tone_settings(
     """A run on tones: two words, unknown and silence; every augmentation and dropout are on."""
     return RunSettings(
         features=FEATURES,
-        task=TaskSettings(labels=("low", "high"), unknown_share=0.4, silence_share=0.3),
+        task=TaskSettings(labels=("low", "high"), unknown_share=0.2, silence_share=0.5),
         augmentation=AugmentationSettings(
             shift_ms=10.0,
             room_probability=0.2,
@@ -84,7 +84,7 @@ def tone_settings(
             frequency_mask_mels=2,
         ),
         model=model or ModelSettings(cell=cell, units=10, layers=1, stack=2, dropout=0.2),
-        training=training or TrainingSettings(epochs=4, batch_size=8, learning_rate=0.03),
+        training=training or TrainingSettings(epochs=5, batch_size=8, learning_rate=0.05),
     )
 
 
@@ -92,6 +92,6 @@ def small_settings(cell: str = "rnn", **training: Any) -> RunSettings:
     """A run of two epochs of three steps, through three steps of the cell; little is bent, and nothing learned."""
     settings = tone_settings(model=ModelSettings(cell=cell, units=4, layers=1, stack=4, dropout=0.2))
     return settings.changed(
-        training=settings.training.changed(**{"epochs": 2, "batch_size": 20, **training}),
+        training=settings.training.changed(**{"epochs": 2, "batch_size": 24, **training}),
         augmentation=AugmentationSettings.off().changed(shift_ms=10.0),
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from speech_rnn import features
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.data.augmentation import augment, mask
-from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers
+from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
 from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
@@ -196,6 +197,36 @@ def test_an_epoch_bends_otherwise_than_the_one_before_and_so_does_another_seed(s
 
     for bent in (maker.waveforms(items, "training", 1), other.waveforms(items, "training", 0)):
         assert (np.abs(bent - sound).max(axis=1) > 0).all()
+
+
+def test_the_rows_of_a_part_are_its_sound_in_sixteen_bits(maker: BatchMaker) -> None:
+    items = maker.task.items("validation", 0, 1)
+    rows: PartRows = pickle.loads(pickle.dumps(PartRows(maker, items, "validation")))
+
+    read = rows.read(np.array([5, 0, len(items) - 1]))
+
+    assert len(rows) == len(items)
+    assert read.dtype == np.int16
+    sound = maker.waveforms(items, "validation", 0)[[5, 0, -1]]
+    np.testing.assert_allclose(read / 32_768, sound, atol=0.5001 / 32_768)
+
+
+def test_rows_have_another_digest_when_their_sound_is_another(store: Store, maker: BatchMaker) -> None:
+    items = maker.task.items("validation", 0, 1)
+    settings = tone_settings()
+    seed = settings.changed(training=settings.training.changed(seed=2))
+    level = settings.changed(task=settings.task.changed(silence_high_db=-20.0))
+
+    digests = [
+        PartRows(maker, items, "validation").digest,
+        PartRows(maker, items[:-1], "validation").digest,
+        PartRows(maker, items, "testing").digest,
+        PartRows(maker_of(store, seed), items, "validation").digest,
+        PartRows(maker_of(store, level), items, "validation").digest,
+    ]
+
+    assert len(set(digests)) == 5
+    assert PartRows(maker_of(store), maker.task.items("validation", 7, 1), "validation").digest == digests[0]
 
 
 def test_some_unknown_clips_are_spliced_and_no_others(store: Store) -> None:

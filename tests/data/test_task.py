@@ -66,13 +66,14 @@ def test_own_labels_keep_their_order_and_the_rest_is_unknown() -> None:
     task = Task.to_learn(TaskSettings(labels=("up", "cat", "go")), clips([*COMMANDS, *OTHERS]))
 
     assert task.labels == (SILENCE, UNKNOWN, "up", "cat", "go")
-    assert words_of(task, task.items("training", 0, 1)) == {SILENCE: 6, UNKNOWN: 6, "up": 20, "cat": 20, "go": 20}
+    assert words_of(task, task.items("training", 0, 1)) == {SILENCE: 6, UNKNOWN: 18, "up": 20, "cat": 20, "go": 20}
+    assert words_of(task, task.items("testing", 0, 1)) == {SILENCE: 2, UNKNOWN: 2, "up": 5, "cat": 5, "go": 5}
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_silence_and_unknown_are_each_about_a_tenth_of_the_words(part: Part) -> None:
     everything = clips([*COMMANDS, *OTHER_WORDS])
-    task = Task.to_learn(TaskSettings(), everything)
+    task = Task.to_learn(TaskSettings(unknown_times=1.0), everything)
 
     items = task.items(part, 0, 1)
 
@@ -169,7 +170,7 @@ def test_what_is_measured_on_is_the_same_in_every_epoch(part: Part) -> None:
 
 
 def test_more_unknown_than_there_are_hears_each_equally_often_with_another_key() -> None:
-    task = Task.to_learn(TaskSettings(labels=("yes",), unknown_share=2.75), clips(["yes", "bed"]))
+    task = Task.to_learn(TaskSettings(labels=("yes",), unknown_share=2.75, unknown_times=1.0), clips(["yes", "bed"]))
 
     items = task.items("training", 0, 1)
 
@@ -177,6 +178,16 @@ def test_more_unknown_than_there_are_hears_each_equally_often_with_another_key()
     assert set(times.values()) == {2, 3}
     assert sum(times.values()) == 55
     assert len(set(items.key.tolist())) == len(items)
+
+
+@pytest.mark.parametrize("times", [0.5, 3.0])
+def test_training_hears_unknown_words_so_many_times_and_the_other_parts_do_not(times: float) -> None:
+    settings = TaskSettings(unknown_share=0.2, unknown_times=times)
+    task = Task.to_learn(settings, clips([*COMMANDS, *OTHER_WORDS]))
+
+    counts = {part: words_of(task, task.items(part, 0, 1))[UNKNOWN] for part in PARTS}
+
+    assert counts == {"training": 40 * times, "validation": 20, "testing": 10}
 
 
 def test_without_other_words_there_is_no_unknown_label() -> None:
