@@ -236,6 +236,28 @@ def test_a_run_that_crashes_before_and_after_its_writes_ends_as_if_it_never_had(
 
 
 @pytest.mark.usefixtures("eager")
+def test_a_crash_before_any_write_at_the_end_of_an_epoch_does_no_harm(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings(epochs=1))
+    write_bytes = atomic.write_bytes
+
+    for name in ("history.jsonl", "best.npz", "checkpoint.npz", "final.npz"):
+
+        def write_or_crash(path: Path, data: bytes, name: str = name) -> None:
+            if path.name == name:
+                raise Crash
+            write_bytes(path, data)
+
+        folder = recordings_of_tones.start(tmp_path / name, small_settings(epochs=1))
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr(atomic, "write_bytes", write_or_crash)
+            train(folder, recordings_of_tones.store, workers=0)
+        train(folder, recordings_of_tones.store, workers=0)
+        assert_same_run(folder, undisturbed)
+
+
+@pytest.mark.usefixtures("eager")
 def test_a_run_killed_while_it_validates_validates_again(
     recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +334,9 @@ def test_in_half_precision_a_resumed_run_is_the_same_too(
 
     assert_same_run(folder, undisturbed)
     assert history(folder)[1]["loss"] < history(folder)[0]["loss"]
+    # Where Keras' scale of the loss begins, which keeps small gradients above the smallest half-precision number.
+    saved = checkpoint.read(folder / "checkpoint.npz")[1]
+    assert [array for array in saved if array.shape == () and array == 2.0**15]
 
 
 @pytest.mark.usefixtures("eager")
