@@ -5,6 +5,7 @@ Everything it says of accuracy is said of synthetic speech.
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from speech_rnn.runtime import CLIP_FILE, Prediction, Recognizer, load
 
 CELLS = ("lstm", "gru")
 PAGE = "index.html"
+FIGURES = "demo.json"  # also what tells a demo's folder from any other
 SAMPLE = "sample.wav"
 EPOCHS = 24
 UNITS = 64
@@ -82,8 +84,11 @@ def run_demo(
     Raises:
         DataError: the folder holds something else.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / PAGE).exists():
-        raise DataError(f"{folder} holds something else than a demo; give another -o folder")
+    shown, folder = folder, folder.resolve()
+    if folder == Path.cwd():
+        raise DataError(f"{shown} is the folder you are in, which a demo would replace; give another -o folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / FIGURES).exists():
+        raise DataError(f"{shown} holds something else than a demo; give another -o folder")
     settings = RunSettings(
         features=FeatureSettings(),
         model=ModelSettings(units=units),
@@ -96,12 +101,16 @@ def run_demo(
         "no voice is in two parts"
     )
     with atomic.new_folder(folder, replace=True) as beside:
-        results = [_one_cell(cell, beside, prepared, command=command, workers=workers, say=say) for cell in CELLS]
+        try:
+            results = [_one_cell(cell, beside, prepared, command=command, workers=workers, say=say) for cell in CELLS]
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the demo was stopped, and nothing of it is left; start it again") from None
         sample, predictions = _hear_sample(beside, prepared)
         run = load_run(beside / "runs" / CELLS[0])
         page = demo_page(results, sample, command=command, versions=run.record.made_with, machine=_machine())
         atomic.write_text(beside / PAGE, page)
-    return Demo(folder, results, sample, predictions)
+        atomic.write_text(beside / FIGURES, json.dumps([_figures(result) for result in results], indent=2))
+    return Demo(shown, results, sample, predictions)
 
 
 def _one_cell(
@@ -135,12 +144,26 @@ def _one_cell(
         name=cell.upper(),
         parameters=card.parameters,
         macs_per_second=card.macs_per_second,
-        seconds_per_epoch=float(np.mean([entry.seconds for entry in history])),
+        # The first epoch also builds the graph.
+        seconds_per_epoch=float(np.median([entry.seconds for entry in history])),
         file_bytes=card.files[CLIP_FILE].bytes,
         latency_ms=_latency_ms(load(folder / "models" / cell), prepared.store),
         curve=_curve(cell.upper(), history),
         evaluation=_judged(run, prepared.store, command, workers),
     )
+
+
+def _figures(result: CellResult) -> dict[str, object]:
+    """A cell's figures as JSON has them; those of accuracy say that the speech is synthetic."""
+    return {
+        "name": result.name,
+        "parameters": result.parameters,
+        "macs_per_second": result.macs_per_second,
+        "seconds_per_epoch": result.seconds_per_epoch,
+        "file_bytes": result.file_bytes,
+        "latency_ms": result.latency_ms,
+        "evaluation": json.loads(result.evaluation.model_dump_json()),
+    }
 
 
 def _curve(name: str, history: Sequence[training.Epoch]) -> LearningCurve:

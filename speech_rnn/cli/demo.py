@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def command(
     result = demo.run_demo(
         output,
         cache=cache,
-        command="speech-rnn demo",
+        command=_command(output, epochs, units, seed),
         epochs=epochs or demo.EPOCHS,
         units=units or demo.UNITS,
         seed=seed,
@@ -66,6 +67,13 @@ def command(
     click.echo(f"  speech-rnn recognize {output / demo.SAMPLE} --model {output / 'models' / 'gru'}")
 
 
+def _command(output: Path, epochs: int | None, units: int | None, seed: int) -> str:
+    """What gives the same figures again."""
+    options = {"--epochs": epochs, "--units": units, "--seed": None if seed == 1 else seed}
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["speech-rnn", "demo", "-o", str(output), *given])
+
+
 def _table(result: Demo) -> Table:
     evaluation = result.results[0].evaluation
     table = Table(
@@ -77,7 +85,7 @@ def _table(result: Demo) -> Table:
         table.add_column(cell.name, justify="right")
     rows = {
         "parameters": [f"{cell.parameters:,}" for cell in result.results],
-        "MACs a second of audio": [f"{cell.macs_per_second:,.0f}" for cell in result.results],
+        "MACs of the cells a second": [f"{cell.macs_per_second:,.0f}" for cell in result.results],
         "seconds an epoch": [f"{cell.seconds_per_epoch:.1f}" for cell in result.results],
         "accuracy, synthetic": [f"{cell.evaluation.accuracy.value:.1%}" for cell in result.results],
         "  95 % interval": [
