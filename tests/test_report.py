@@ -148,13 +148,12 @@ def test_the_demo_shows_the_cells_side_by_side() -> None:
     assert rows["keras"] == ["3.15.1"]
 
 
-@pytest.mark.parametrize(("skill", "verdict"), [(4.0, "does not tell"), (0.5, "LSTM is ahead")])
-def test_the_verdict_is_what_the_intervals_allow(skill: float, verdict: str) -> None:
-    results = [cell("LSTM", evaluation()), cell("GRU", evaluation(skill=skill))]
+def test_one_run_of_each_cell_crowns_none() -> None:
+    results = [cell("LSTM", evaluation()), cell("GRU", evaluation(skill=0.5))]
 
     page = demo_page(results, sample(), command="speech-rnn demo", versions={})
 
-    assert verdict in page
+    assert "does not tell which cell hears better" in page
 
 
 def test_the_sample_can_be_heard() -> None:
