@@ -24,7 +24,7 @@ class Clip:
     Attributes:
         name: unique within its source, ``yes/0a7c2a8d_nohash_0.wav``.
         word: what is said; the folder's name, or :data:`UNKNOWN` where a source doesn't tell.
-        speaker: who says it; empty where unknown.
+        speaker: who says it, the same in every source and no one else; empty where unknown.
         part: what it may be used for.
     """
 

@@ -62,18 +62,14 @@ class FolderSource:
         lists = {part: read_list(self._folder / name) for part, name in LISTS.items() if (self._folder / name).exists()}
         if both := lists.get("validation", frozenset()) & lists.get("testing", frozenset()):
             raise DataError(f"{min(both)!r} of {self.title!r} is in both lists; take it out of one")
-        self._stats: list[os.stat_result] = []
         clips = []
         for word, found in files.items():
             _check_word(word, self.title)
-            for file_name, status in found.items():
-                clips.append(self._clip(word, file_name, lists))
-                self._stats.append(status)
+            clips += [self._clip(word, file_name, lists) for file_name in found]
         self.clips: Sequence[Clip] = tuple(clips)
         noise_folder = self._folder / BACKGROUND_NOISE
-        noises = _sound_files(noise_folder) if noise_folder.is_dir() else {}
+        noises = _sound_files(noise_folder) if noise_folder.is_dir() else []
         self.noises: Sequence[str] = tuple(f"{BACKGROUND_NOISE}/{name}" for name in noises)
-        self._stats += noises.values()
 
     @property
     def origin(self) -> str:
@@ -88,11 +84,16 @@ class FolderSource:
         return f"{heading} (folder {name!r})" if heading else f"recordings in folder {name!r}, which has no README.md"
 
     def digest(self) -> str:
-        """SHA-256 of names, parts, sizes and times of change; the files themselves aren't read."""
-        names = [f"{clip.name}\t{clip.part}" for clip in self.clips] + [*self.noises]
+        """SHA-256 of names, parts and contents; a copy of the folder has the same."""
+        files = [(clip.name, clip.part) for clip in self.clips] + [(name, "") for name in self.noises]
         digest = hashlib.sha256()
-        for name, status in zip(names, self._stats, strict=True):
-            digest.update(f"{name}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+        for name, part in files:
+            try:
+                with (self._folder / name).open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise DataError(f"{str(self._folder / name)!r} can't be read ({error.strerror})") from None
+            digest.update(f"{name}\t{part}\t{content}\n".encode())
         return digest.hexdigest()
 
     def waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
@@ -141,9 +142,9 @@ def _entries(folder: Path, name: str) -> list[os.DirEntry[str]]:
         raise DataError(f"{name} can't be looked through ({reason}); check path and permissions") from None
 
 
-def _sound_files(folder: Path) -> dict[str, os.stat_result]:
-    """Sound files of a folder in the order of their names, with size and time."""
-    found: dict[str, os.stat_result] = {}
+def _sound_files(folder: Path) -> list[str]:
+    """Names of the sound files of a folder, in order."""
+    found: list[str] = []
     forms: dict[str, str] = {}
     for entry in sorted(_entries(folder, f"{str(folder)!r}"), key=lambda entry: entry.name):
         stem, suffix = Path(entry.name).stem, Path(entry.name).suffix
@@ -155,9 +156,10 @@ def _sound_files(folder: Path) -> dict[str, os.stat_result]:
             raise DataError(f"{entry.path!r} and {forms[stem]!r} are one recording in two forms; remove one of them")
         forms[stem] = entry.name
         try:
-            found[entry.name] = entry.stat()
+            entry.stat()
         except OSError as error:
             raise DataError(f"{entry.path!r} can't be opened ({error.strerror}); mend or remove it") from None
+        found.append(entry.name)
     return found
 
 

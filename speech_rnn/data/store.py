@@ -9,10 +9,9 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ class Store:
             raise DataError(f"the decoded store {folder} is damaged ({error}); remove that folder") from None
         if sizes != (2 * len(self.clips) * self.clip_length, 2 * sum(noise_lengths)):
             raise DataError(f"the decoded store {folder} has not the size its index says; remove that folder")
-        flat = np.fromfile(folder / "noise.i16", np.int16)
+        flat = np.memmap(folder / "noise.i16", np.int16, mode="r") if sum(noise_lengths) else np.empty(0, np.int16)
         self.noise: list[NDArray[np.int16]] = np.split(flat, np.cumsum(noise_lengths)[:-1]) if noise_lengths else []
         self._descriptor: int | None = None
 
@@ -141,11 +140,7 @@ class _Row:
 
 def _merged(sources: Sequence[Source]) -> list[_Row]:
     """The clips of all sources in order; not kept are training clips of speakers evaluated in another source."""
-    merged = [
-        (replace(clip, speaker=_speaker_everywhere(clip.speaker, source.title)), number)
-        for number, source in enumerate(sources)
-        for clip in source.clips
-    ]
+    merged = [(clip, number) for number, source in enumerate(sources) for clip in source.clips]
     evaluated_in: dict[str, set[int]] = {}
     for clip, number in merged:
         if clip.speaker and clip.part != "training":
@@ -154,11 +149,6 @@ def _merged(sources: Sequence[Source]) -> list[_Row]:
         _Row(clip, number, clip.part != "training" or not evaluated_in.get(clip.speaker, set()) - {number})
         for clip, number in merged
     ]
-
-
-def _speaker_everywhere(speaker: str, title: str) -> str:
-    """Speech Commands' eight hexadecimal digits mean one speaker in every source, other names only in their own."""
-    return speaker if not speaker or re.fullmatch(r"[0-9a-f]{8}", speaker) else f"{title}:{speaker}"
 
 
 def _build(folder: Path, sources: Sequence[Source], rows: Sequence[_Row], settings: FeatureSettings) -> None:

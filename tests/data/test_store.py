@@ -197,16 +197,6 @@ def test_who_is_evaluated_in_one_source_is_not_trained_from_another(
         np.testing.assert_allclose(row / 32_768, audio.fit(sound(one.name, LENGTH), 256), atol=0.5001 / 32_768)
 
 
-def test_a_given_name_is_another_person_in_another_source(tmp_path: Path) -> None:
-    trained = MadeUp("a", [clip("anna", "training"), clip("", "training")])
-    evaluated = MadeUp("b", [clip("anna", "testing"), clip("", "testing")])
-
-    store = open_store([trained, evaluated], FEATURES, tmp_path)
-
-    assert len(store) == 4
-    assert len({kept.speaker for kept in store.clips}) == 3
-
-
 def test_no_clips_at_all_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no clips in a, b; give a folder of word folders"):
         open_store([MadeUp("a", []), MadeUp("b", [])], FEATURES, tmp_path)
