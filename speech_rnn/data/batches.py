@@ -9,8 +9,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,16 @@ class BatchMaker:
     def __init__(self, store: Store, task: Task, settings: RunSettings) -> None:
         """Hold what every batch needs."""
         self.store, self.task, self.settings = store, task, settings
-        self.noise = NoiseBank(store.noise, store.sample_rate)
         self._partners = task.splice_partners()
         self._unknown = task.labels.index(UNKNOWN) if UNKNOWN in task.labels else -1
+
+    @cached_property
+    def noise(self) -> NoiseBank:
+        """The background noise of the store; every process maps it into its memory anew."""
+        return NoiseBank(self.store.noise, self.store.sample_rate)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "noise"}
 
     def waveforms(self, items: Items, part: Part, epoch: int) -> NDArray[np.float32]:
         """The sound of some items: float32 [n, clip_length], full scale ±1; bent where they are for training."""
@@ -86,8 +94,11 @@ class BatchMaker:
         for row in np.flatnonzero(items.label == self._unknown) if probability else []:
             rng = draws.generator(seed, "whether to splice", epoch, int(items.key[row]))
             if rng.random() < probability:
-                rows.append(row)
-                pairs.append(rng.choice(self._partners, 2))
+                pair = rng.choice(self._partners, 2)
+                # Two halves of one word would be that word.
+                if self.store.clips[pair[0]].word != self.store.clips[pair[1]].word:
+                    rows.append(row)
+                    pairs.append(pair)
         if rows:
             first, second = np.array(pairs, np.int64).T
             clips[rows] = splice(
