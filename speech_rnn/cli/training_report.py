@@ -91,7 +91,7 @@ def _summary(folder: Path, record: RunRecord, history: Sequence[training.Epoch])
     low, high = wilson_interval(round(best.validation_accuracy * n), n)
     kind = "synthetic " if record.synthetic else ""
     return (
-        f"trained in {total}; best validation accuracy {best.validation_accuracy:.2%} in epoch {best.epoch} "
+        f"trained in {total}; validation accuracy {best.validation_accuracy:.2%} in its best epoch, {best.epoch} "
         f"({low:.2%} to {high:.2%} at 95 %, {n:,} {kind}clips)\n"
         f"speech-rnn export {folder} -o my-model   makes files for apps of it"
     )

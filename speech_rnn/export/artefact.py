@@ -65,7 +65,7 @@ def export_run(
     """
     _check_place(folder)
     classifier = _float32(run)
-    best = _best_epoch(run.history)
+    epoch = _epoch(run.history, which)
     card = Card.make(
         name=name,
         labels=run.labels,
@@ -86,11 +86,11 @@ def export_run(
         training=TrainingSummary(
             weights=which,
             epochs=len(run.history),
-            best_epoch=None if best is None else int(best["epoch"]),
+            best_epoch=None if epoch is None else int(epoch["epoch"]),
             clips=run.record.clips,
             settings=run.settings.training,
         ),
-        figures=_validation_accuracy(run, best) if figures is None else tuple(figures),
+        figures=_validation_accuracy(run, epoch, which) if figures is None else tuple(figures),
         made_with=_versions(),
     )
     try:
@@ -186,17 +186,21 @@ def _float32(run: Run) -> keras.Model:
     return classifier
 
 
-def _best_epoch(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The line of the epoch with the highest validation accuracy, of several the one with the smallest loss."""
+def _epoch(history: Sequence[dict[str, Any]], which: Literal["best", "final"]) -> dict[str, Any] | None:
+    """The line of the epoch that the weights are from: the last, or the best by validation."""
     validated = [line for line in history if line.get("validation_accuracy") is not None]
-    return max(validated, key=lambda line: (line["validation_accuracy"], -line["validation_loss"]), default=None)
+    if not validated or which == "final":
+        return validated[-1] if validated else None
+    return max(validated, key=lambda line: (line["validation_accuracy"], -(line.get("validation_loss") or 0.0)))
 
 
-def _validation_accuracy(run: Run, best: dict[str, Any] | None) -> tuple[Figure, ...]:
-    n = int(best.get("validation_clips") or 0) if best else 0
-    if best is None or n == 0:
+def _validation_accuracy(run: Run, epoch: dict[str, Any] | None, which: Literal["best", "final"]) -> tuple[Figure, ...]:
+    n = int(epoch.get("validation_clips") or 0) if epoch else 0
+    if epoch is None or n == 0:
         return ()
-    value = float(best["validation_accuracy"])
+    value = float(epoch["validation_accuracy"])
+    # The highest of many epochs flatters a little; who reads the figure shall know.
+    chosen = ", which also chose the epoch" if which == "best" else ""
     low, high = wilson_interval(round(value * n), n)
     return (
         Figure(
@@ -205,7 +209,7 @@ def _validation_accuracy(run: Run, best: dict[str, Any] | None) -> tuple[Figure,
             low=low,
             high=high,
             n=n,
-            data="validation part of " + " and ".join(_title(source.name) for source in run.record.sources),
+            data="validation part of " + " and ".join(_title(source.name) for source in run.record.sources) + chosen,
             synthetic=run.record.synthetic,
             command=f"speech-rnn evaluate {run.folder.name}",
         ),
@@ -214,7 +218,7 @@ def _validation_accuracy(run: Run, best: dict[str, Any] | None) -> tuple[Figure,
 
 def _title(source: str) -> str:
     """A source's name without the folders above it: a whole path would tell the world about the user's disk."""
-    return Path(source).name or source
+    return " ".join("".join(c if c.isprintable() else " " for c in Path(source).name or source).split()) or "recordings"
 
 
 def _versions() -> dict[str, str]:

@@ -312,7 +312,12 @@ def test_the_best_epoch_and_its_accuracy_stand_in_the_card(tmp_path: Path, monke
 
     assert (card.training.epochs, card.training.best_epoch) == (4, 3)
     (figure,) = card.figures
-    assert (figure.value, figure.n, figure.data, figure.synthetic) == (0.9, 50, "validation part of corpus", True)
+    assert (figure.value, figure.n, figure.data, figure.synthetic) == (
+        0.9,
+        50,
+        "validation part of corpus, which also chose the epoch",
+        True,
+    )
     assert figure.command == "speech-rnn evaluate in-memory"
     # Wilson (1927) by hand: (45 + z²/2 ± z·sqrt(45·5/50 + z²/4)) / (50 + z²), z = 1.96
     assert figure.low == pytest.approx(0.7864, abs=1e-4)
