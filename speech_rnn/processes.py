@@ -34,9 +34,17 @@ def process_pool(workers: int, prepare: Callable[..., None] | None = None, *argu
         prepare: a module's function that each process calls first, with the arguments.
         arguments: picklable.
     """
-    return ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_start, initargs=(prepare, arguments)
     )
+    # A child inherits the mask: without it, Ctrl-C while it still imports would end it with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        for _ in range(workers):
+            pool.submit(_be_there)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pool
 
 
 def map_in_order(
@@ -77,6 +85,10 @@ def map_in_order(
             future.cancel()
         if pool is None:
             used.shutdown(cancel_futures=True)
+
+
+def _be_there() -> None:
+    """Nothing; asked of each worker so that it is started."""
 
 
 def _start(prepare: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
