@@ -51,7 +51,11 @@ def score_run(run: Run, store: Store, part: JudgedPart, *, workers: int | None =
     logits = np.empty((len(items), len(task.labels)), np.float32)
     rows = PartRows(BatchMaker(store, task, run.settings), items, part)
     features = cached_features(
-        rows, run.settings.features, store.cache, title=f"{part} features", workers=workers or None
+        rows,
+        run.settings.features,
+        store.cache,
+        title=f"{part} features",
+        workers=None if workers is None else max(workers, 1),
     )
     for start in range(0, len(items), BATCH):
         some = np.asarray(features[start : start + BATCH])

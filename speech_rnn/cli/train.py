@@ -71,10 +71,8 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
 @click.option(
     "--f-max",
     type=_FMax(),
-    default="auto",
-    show_default=True,
     metavar="auto|HZ",
-    help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.",
+    help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.  [default: auto]",
 )
 @click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40 to 150, more if clips are few]")
 @click.option("--batch-size", type=int, help="Clips a step.  [default: 128]")
@@ -114,7 +112,7 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
 def command(
     *,
     sources: tuple[str, ...],
-    f_max: float | str,
+    f_max: float | str | None,
     no_augmentation: bool,
     settings_file: Path | None,
     assignments: tuple[str, ...],
@@ -136,7 +134,7 @@ def command(
     """
     given = sorted(name for name, value in options.items() if value is not None)
     if resume is not None:
-        if sources or given or assignments or settings_file or output or no_augmentation:
+        if sources or given or f_max or assignments or settings_file or output or no_augmentation:
             raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
         with quiet():
             from speech_rnn.cli.training_report import resume_run
@@ -145,6 +143,10 @@ def command(
         return
     if not sources:
         raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'.")
+    assigned = {assignment.partition("=")[0] for assignment in assignments}
+    auto_f_max = f_max == "auto" or (f_max is None and settings_file is None and "features.f_max" not in assigned)
+    auto_epochs = options["epochs"] is None and settings_file is None and "training.epochs" not in assigned
+    f_max = "auto" if auto_f_max else f_max
     settings = _settings(settings_file, no_augmentation, assignments, {"f_max": f_max, **options})
     if output is None:
         labels = settings.task.labels
@@ -152,12 +154,7 @@ def command(
     with quiet():
         from speech_rnn.cli.training_report import new_run
 
-    auto_epochs = (
-        options["epochs"] is None
-        and settings_file is None
-        and not any(assignment.startswith("training.epochs=") for assignment in assignments)
-    )
-    new_run(output, sources, settings, cache, workers, auto_f_max=f_max == "auto", auto_epochs=auto_epochs)
+    new_run(output, sources, settings, cache, workers, auto_f_max=auto_f_max, auto_epochs=auto_epochs)
 
 
 def _settings(
