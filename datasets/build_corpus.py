@@ -33,8 +33,8 @@ from speech_rnn.draws import generator
 
 INDEX_VERSION = 1
 LICENSE = "Apache-2.0"
-SPEECH_BITS_PER_S = 21_000
-NOISE_BITS_PER_S = 16_000
+SPEECH_BITS_PER_S = 16_500
+NOISE_BITS_PER_S = 14_000
 # Between two words of a file, so that one doesn't ring into the next.
 GAP = 320  # 20 ms
 MAX_WORD_S = 0.85

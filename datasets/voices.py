@@ -19,8 +19,8 @@ OTHER_WORDS = (
 WORDS = (*COMMANDS, *OTHER_WORDS)
 
 # Clips a word. A task draws its unknown word from twenty, so each of those needs fewer.
-COMMAND_TAKES: dict[Part, int] = {"training": 165, "validation": 35, "testing": 35}
-OTHER_TAKES: dict[Part, int] = {"training": 92, "validation": 16, "testing": 16}
+COMMAND_TAKES: dict[Part, int] = {"training": 360, "validation": 35, "testing": 35}
+OTHER_TAKES: dict[Part, int] = {"training": 70, "validation": 14, "testing": 14}
 
 # Files of espeak-ng's `lang/gmw` for English.
 ACCENTS = (

@@ -149,4 +149,6 @@ def test_a_voice_says_again_what_is_embedded_of_it() -> None:
 
     assert [len(word) for word in again] == [len(word) for word in embedded]
     likeness = [float(np.corrcoef(first, second)[0, 1]) for first, second in zip(again, embedded, strict=True)]
-    assert min(likeness) > 0.9
+    # What Opus loses at 16 kbit/s; a shift by 2 ms would leave nothing of it.
+    assert min(likeness) > 0.7
+    assert np.median(likeness) > 0.95
