@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint, training
 from speech_rnn.config import RunSettings
-from speech_rnn.data.batches import Batch, BatchMaker
+from speech_rnn.data.batches import BatchMaker
 from speech_rnn.data.clips import Part
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
@@ -25,7 +25,7 @@ from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.runs import RunRecord, load_run
 from speech_rnn.training import Epoch, Interrupted, start, train
-from tests.tones import FEATURES, small_settings, tone_settings, write_tones
+from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 
 WEIGHTS = ("best.npz", "final.npz")
 
@@ -274,28 +274,6 @@ def test_a_run_killed_while_it_validates_validates_again(
     train(folder, recordings_of_tones.store, workers=0)
 
     assert_same_run(folder, undisturbed)
-
-
-def interrupt(at_step: int) -> Callable[[BatchMaker, Items, Part, int], Batch]:
-    """Batches as ever, and Ctrl-C while one of them is made; the first three are for the normalization."""
-    batch, made = BatchMaker.batch, 0
-
-    def interrupting(self: BatchMaker, items: Items, part: Part, epoch: int) -> Batch:
-        nonlocal made
-        made += part == "training"
-        if made == at_step:
-            signal.raise_signal(signal.SIGINT)
-        return batch(self, items, part, epoch)
-
-    return interrupting
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Whoever runs the tests in the background has Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("eager", "ctrl_c")

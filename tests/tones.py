@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from speech_rnn.config import (
     TaskSettings,
     TrainingSettings,
 )
+from speech_rnn.data.batches import Batch, BatchMaker
 from speech_rnn.data.clips import BACKGROUND_NOISE, Part
 from speech_rnn.data.split import official_part
+from speech_rnn.data.task import Items
 
 RATE = 8_000
 LENGTH = 2_000
@@ -95,3 +99,17 @@ def small_settings(cell: str = "rnn", **training: Any) -> RunSettings:
         training=settings.training.changed(**{"epochs": 2, "batch_size": 24, **training}),
         augmentation=AugmentationSettings.off().changed(shift_ms=10.0),
     )
+
+
+def interrupt(at_step: int) -> Callable[[BatchMaker, Items, Part, int], Batch]:
+    """Batches as ever, and Ctrl-C while one of them is made; the first three are for the normalization."""
+    batch, made = BatchMaker.batch, 0
+
+    def interrupting(self: BatchMaker, items: Items, part: Part, epoch: int) -> Batch:
+        nonlocal made
+        made += part == "training"
+        if made == at_step:
+            signal.raise_signal(signal.SIGINT)
+        return batch(self, items, part, epoch)
+
+    return interrupting
