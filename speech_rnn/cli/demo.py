@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for the page, the runs and the models; an earlier demo in it is replaced.",
 )
-@click.option("--epochs", type=click.IntRange(1, 10_000), help="Times that all clips are heard.  [default: 24]")
+@click.option("--epochs", type=click.IntRange(1, 10_000), help="Times that all clips are heard.  [default: 14]")
 @click.option("--units", type=click.IntRange(1, 4_096), help="Units of a recurrent layer.  [default: 64]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="Of weights and draws.")
 @cache_option
