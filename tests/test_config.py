@@ -190,8 +190,8 @@ WRONG: list[tuple[type[Settings], dict[str, Any], str]] = [
     (AugmentationSettings, {"room_probability": 1.5}, "room_probability=1.5 must be at most 1; 0.1 is usual"),
     (
         AugmentationSettings,
-        {"snr_low_db": 30.0},
-        "snr_low_db=30.0 must be at most snr_high_db=25.0; -5.0 to 25.0 is usual",
+        {"snr_low_db": 31.0},
+        "snr_low_db=31.0 must be at most snr_high_db=30.0; 0.0 to 30.0 is usual",
     ),
     (
         TaskSettings,
