@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +66,9 @@ def command(
         click.echo(f"{name} hears {prediction.label!r} in {demo.SAMPLE}, score {prediction.score:.2f}")
     click.echo(f"\nDone in {time.monotonic() - start:.0f} s. Now look at, and try:")
     click.echo(f"  {output / demo.PAGE}   the page: curves, confusions, the sample seen as the models see it")
-    click.echo(f"  speech-rnn recognize {output / demo.SAMPLE} --model {output / 'models' / 'gru'}")
+    # Installed in an environment that isn't activated, the command is not on the path.
+    program = "speech-rnn" if shutil.which("speech-rnn") else sys.argv[0]
+    click.echo(f"  {program} recognize {output / demo.SAMPLE} --model {output / 'models' / 'gru'}")
 
 
 def _command(output: Path, epochs: int | None, units: int | None, seed: int) -> str:
@@ -77,7 +81,7 @@ def _command(output: Path, epochs: int | None, units: int | None, seed: int) -> 
 def _table(result: Demo) -> Table:
     evaluation = result.results[0].evaluation
     table = Table(
-        title=f"Tested on {evaluation.accuracy.n:,} clips by voices never heard in training. Synthetic speech.",
+        title=f"Synthetic speech: {evaluation.accuracy.n:,} clips by voices not heard in training",
         title_justify="left",
     )
     table.add_column("")
