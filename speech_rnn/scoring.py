@@ -14,7 +14,7 @@ from speech_rnn.config import RunSettings, TaskSettings
 from speech_rnn.data.batches import BatchMaker, PartRows
 from speech_rnn.data.clips import SILENCE, UNKNOWN
 from speech_rnn.data.store import Store
-from speech_rnn.data.task import Items, Task
+from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.errors import DataError
 from speech_rnn.feature_cache import cached_features
 from speech_rnn.progress import progress
@@ -47,7 +47,7 @@ def score_run(run: Run, store: Store, part: JudgedPart, *, workers: int | None =
         DataError: the part holds none of the run's words.
     """
     task = Task.to_judge(run.labels, run.settings.task, store.clips)
-    items = _items(task, store, part, run.settings.training.seed)
+    items = _items(task, store, part)
     logits = np.empty((len(items), len(task.labels)), np.float32)
     rows = PartRows(BatchMaker(store, task, run.settings), items, part)
     features = cached_features(
@@ -71,10 +71,8 @@ def score_model(recognizer: Recognizer, store: Store, part: JudgedPart) -> Score
     """
     card = recognizer.card
     settings = RunSettings(features=card.features, model=card.model, task=TaskSettings(labels=_words(card.labels)))
-    seed = (card.training.settings or settings.training).seed
-    settings = settings.changed(training=settings.training.changed(seed=seed))
     task = Task.to_judge(card.labels, settings.task, store.clips)
-    items = _items(task, store, part, seed)
+    items = _items(task, store, part)
     scores = np.empty((len(items), len(card.labels)), np.float32)
     rows = PartRows(BatchMaker(store, task, settings), items, part)
     with progress(f"{part} part", len(items)) as report:
@@ -90,8 +88,8 @@ def _words(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
 
 
-def _items(task: Task, store: Store, part: JudgedPart, seed: int) -> Items:
-    items = task.items(part, 0, seed)
+def _items(task: Task, store: Store, part: JudgedPart) -> Items:
+    items = task.items(part, 0, JUDGING_SEED)
     if not len(items):
         raise DataError(
             f"the {part} part of the {len(store):,} clips holds none of {', '.join(task.words[:5])} …; "

@@ -66,11 +66,11 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:
-    """The folder that holds speech_commands_original/ and others; the test skips where it is not given."""
-    given = os.environ.get("SPEECH_RNN_DATA")
-    if not given:
-        pytest.skip("SPEECH_RNN_DATA is not set to the folder that holds speech_commands_original/")
-    folder = Path(given)
+    """The folder that holds speech_commands_original/ and others: ``SPEECH_RNN_DATA``, or ``shared`` beside the
+    checkout; the test skips where there is none.
+    """
+    beside = Path(__file__).resolve().parent.parent.parent / "shared"
+    folder = Path(os.environ.get("SPEECH_RNN_DATA") or beside)
     if not (folder / "speech_commands_original").is_dir():
-        pytest.skip(f"SPEECH_RNN_DATA={given} has no speech_commands_original/")
+        pytest.skip(f"{folder} has no speech_commands_original/; SPEECH_RNN_DATA names a folder that has")
     return folder

@@ -23,7 +23,7 @@ from speech_rnn.data.augmentation import augment, mask, splice
 from speech_rnn.data.clips import UNKNOWN, Part
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.store import Store, to_int16
-from speech_rnn.data.task import Items, Task
+from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.processes import map_in_order, n_cores, process_pool
 
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]  # MFCC [n, frames, n_mfcc], labels [n]
@@ -65,7 +65,8 @@ class BatchMaker:
             )
         sound[is_clip] = clips
         for row in np.flatnonzero(~is_clip):
-            rng = draws.generator(settings.training.seed, f"silence of {part}", epoch, int(items.key[row]))
+            seed = settings.training.seed if part == "training" else JUDGING_SEED
+            rng = draws.generator(seed, f"silence of {part}", epoch, int(items.key[row]))
             sound[row] = self.noise.silence(
                 rng, sound.shape[1], part, settings.task.silence_low_db, settings.task.silence_high_db
             )
@@ -126,9 +127,7 @@ class PartRows:
     def digest(self) -> str:
         """Another one when the recordings, the choice of them or the draw of silence are others."""
         settings = self._maker.settings
-        drawn = json.dumps(
-            [self._maker.store.digest, self._part, settings.training.seed, settings.task.model_dump(mode="json")]
-        )
+        drawn = json.dumps([self._maker.store.digest, self._part, JUDGING_SEED, settings.task.model_dump(mode="json")])
         arrays = (self._items.clip, self._items.label, self._items.key)
         return hashlib.sha256(drawn.encode() + b"".join(array.tobytes() for array in arrays)).hexdigest()
 

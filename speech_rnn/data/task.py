@@ -20,6 +20,7 @@ OTHER_WORDS = (
     *("backward", "bed", "bird", "cat", "dog", "eight", "five", "follow", "forward", "four", "happy", "house"),
     *("learn", "marvin", "nine", "one", "seven", "sheila", "six", "three", "tree", "two", "visual", "wow", "zero"),
 )
+JUDGING_SEED = 0  # of the draws that no run's seed changes: all runs are judged by the same clips
 USUAL_SHARE = 0.1  # of unknown and of silence, as in the official recipe
 
 
@@ -122,12 +123,13 @@ class Task:
         return cls(labels, clips, unknown_share=unknown_share, silence_share=silence_share)
 
     def items(self, part: Part, epoch: int, seed: int) -> Items:
-        """The items of an epoch; those of another part than training are the same in every epoch.
+        """The items of an epoch; those of another part than training are the same in every epoch and for every seed.
 
         All clips of the wanted words; of other words and of background noise as many as their share asks, drawn anew
         each training epoch. Training items are shuffled.
         """
-        rng = draws.generator(seed, f"items of {part}", epoch if part == "training" else 0)
+        key = (seed, epoch) if part == "training" else (JUDGING_SEED, 0)
+        rng = draws.generator(key[0], f"items of {part}", key[1])
         wanted = self._wanted[part]
         unknown_share = self._unknown_share * (self._unknown_times if part == "training" else 1.0)
         unknown, unknown_keys = self._draw(rng, self._others[part], round(unknown_share * len(wanted)))

@@ -211,7 +211,9 @@ def test_the_rows_of_a_part_are_its_sound_in_sixteen_bits(maker: BatchMaker) -> 
     np.testing.assert_allclose(read / 32_768, sound, atol=0.5001 / 32_768)
 
 
-def test_rows_have_another_digest_when_their_sound_is_another(store: Store, maker: BatchMaker) -> None:
+def test_rows_have_another_digest_when_their_sound_is_another_and_the_same_for_any_seed(
+    store: Store, maker: BatchMaker
+) -> None:
     items = maker.task.items("validation", 0, 1)
     settings = tone_settings()
     seed = settings.changed(training=settings.training.changed(seed=2))
@@ -221,11 +223,11 @@ def test_rows_have_another_digest_when_their_sound_is_another(store: Store, make
         PartRows(maker, items, "validation").digest,
         PartRows(maker, items[:-1], "validation").digest,
         PartRows(maker, items, "testing").digest,
-        PartRows(maker_of(store, seed), items, "validation").digest,
         PartRows(maker_of(store, level), items, "validation").digest,
     ]
 
-    assert len(set(digests)) == 5
+    assert len(set(digests)) == 4
+    assert PartRows(maker_of(store, seed), items, "validation").digest == digests[0]
     assert PartRows(maker_of(store), maker.task.items("validation", 7, 1), "validation").digest == digests[0]
 
 
