@@ -1,6 +1,6 @@
 """Peak memory of a training run, its worker processes included.
 
-    python benchmarks/training_memory.py [--json] train --data ../shared/speech_commands --cell gru --epochs 2 -o DIR
+    python benchmarks/training_memory.py [--json] train --data DIR --cell gru --epochs 2 -o RUN
 
 The arguments are those of ``speech-rnn``. Every 0.2 s the proportional set size (PSS) of the whole process tree is
 added up: a page that several processes share counts once, pages of the disk cache that nobody maps don't count.
