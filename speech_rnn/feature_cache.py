@@ -6,13 +6,10 @@ renamed, so that a killed process leaves none; one process at a time makes an en
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,6 +19,7 @@ from speech_rnn import atomic
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import DataError
 from speech_rnn.feature_workers import MfccWorkers, Rows
+from speech_rnn.processes import one_at_a_time
 from speech_rnn.progress import progress
 
 CACHE_VERSION = 1  # to be raised when the same settings give other features
@@ -61,7 +59,7 @@ def cached_features(
         raise DataError("there are 0 clips and features need at least 1; give a folder of word folders")
     path = folder / "features" / f"{_identity(rows, settings)}.npy"
     try:
-        with _only_one(path):
+        with one_at_a_time(path.with_suffix(".lock")):
             features = _opened(path)
             if features is None:
                 _make(path, rows, settings, title, workers)
@@ -76,15 +74,6 @@ def cached_features(
 def _identity(rows: DigestedRows, settings: FeatureSettings) -> str:
     what = [CACHE_VERSION, rows.digest, len(rows), settings.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time make the entry; the lock falls with the process, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _opened(path: Path) -> np.memmap[tuple[int, ...], np.dtype[np.float32]] | None:

@@ -79,27 +79,27 @@ class MfccWorkers:
         if workers is None:
             workers = n_cores() if len(samples) > FEW_CLIPS else 1
         self._workers = min(workers, -(-len(samples) // self._step))
-        self._desk: _Desk | None = None
+        self._buffers: _SharedBuffers | None = None
         self._pool: ProcessPoolExecutor | None = None
         if self._workers > 1:
             rows = None if isinstance(samples, np.ndarray) else samples
-            self._desk = _Desk(
+            self._buffers = _SharedBuffers(
                 places=2 * self._workers,  # map_in_order has no more tasks than these under way
                 samples=(self._step, clip_length if rows is None else 0),
                 features=(self._step, n_frames, settings.n_mfcc),
             )
-            self._pool = process_pool(self._workers, _sit_down, self._desk, basis(settings), rows)
+            self._pool = process_pool(self._workers, _start_worker, self._buffers, basis(settings), rows)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Which clips, and their MFCC, in order; the array is written over when the next are asked for."""
         n_clips = len(self._samples)
         starts = range(0, n_clips, self._step)
-        if self._pool is None or self._desk is None:
+        if self._pool is None or self._buffers is None:
             for start in starts:
                 clips = slice(start, min(start + self._step, n_clips))
                 yield clips, mfcc(_read(self._samples, clips), self._settings)
             return
-        samples, features = self._desk.arrays()
+        samples, features = self._buffers.arrays()
 
         def tasks() -> Iterator[_Task]:
             for number, start in enumerate(starts):
@@ -132,7 +132,7 @@ class _Task:
         return self.stop - self.start
 
 
-class _Desk:
+class _SharedBuffers:
     """Places in memory that this process and its workers share; picklable while a process starts."""
 
     def __init__(self, places: int, samples: tuple[int, int], features: tuple[int, int, int]) -> None:
@@ -148,7 +148,7 @@ class _Desk:
 
 
 @dataclass(frozen=True)
-class _Seat:
+class _WorkerState:
     """What a worker has before it."""
 
     samples: NDArray[np.float32]
@@ -157,27 +157,27 @@ class _Seat:
     settings: FeatureSettings
 
 
-_seat: _Seat | None = None
+_state: _WorkerState | None = None
 
 
-def _sit_down(desk: _Desk, basis: Basis, rows: Rows | None) -> None:
-    global _seat  # noqa: PLW0603  # what prepares a worker has no other place to leave it
+def _start_worker(buffers: _SharedBuffers, basis: Basis, rows: Rows | None) -> None:
+    global _state  # noqa: PLW0603  # what prepares a worker has no other place to leave it
     adopt(basis)
     # A worker a core: threads of the matrix library beside them only cost.
     threadpool_limits(1)
     # glibc gives memory back, and takes it anew page by page, beyond twice the largest piece freed so far.
     np.empty(2**24, np.uint8)
-    _seat = _Seat(*desk.arrays(), rows, basis.settings)
+    _state = _WorkerState(*buffers.arrays(), rows, basis.settings)
 
 
 def _compute(task: _Task) -> _Task:
-    if _seat is None:
+    if _state is None:
         raise RuntimeError("a worker of another pool")
-    if _seat.rows is None:
-        samples = _seat.samples[task.place, : task.n_clips]
+    if _state.rows is None:
+        samples = _state.samples[task.place, : task.n_clips]
     else:
-        samples = _read(_seat.rows, slice(task.start, task.stop))
-    _seat.features[task.place, : task.n_clips] = mfcc(samples, _seat.settings)
+        samples = _read(_state.rows, slice(task.start, task.stop))
+    _state.features[task.place, : task.n_clips] = mfcc(samples, _state.settings)
     return task
 
 

@@ -5,12 +5,10 @@ Rows are read with ``pread`` and not through a memory map, so that no process's 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +21,7 @@ from speech_rnn import atomic, audio
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Clip, Source
 from speech_rnn.errors import DataError
+from speech_rnn.processes import one_at_a_time
 from speech_rnn.progress import progress
 
 STORE_VERSION = 1
@@ -121,7 +120,7 @@ def open_store(sources: Sequence[Source], settings: FeatureSettings, cache: Path
     ).hexdigest()[:32]
     folder = cache / "decoded" / identity
     try:
-        with _only_one(cache / "decoded" / f"{identity}.lock"):
+        with one_at_a_time(cache / "decoded" / f"{identity}.lock"):
             if not folder.is_dir():
                 atomic.remove_leftovers(folder)
                 with atomic.new_folder(folder) as beside:
@@ -181,12 +180,3 @@ def _build(folder: Path, sources: Sequence[Source], rows: Sequence[_Row], settin
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Samples of full scale ±1 as 16 bits, rounded and clipped."""
     return np.clip(np.rint(samples * audio.FULL_SCALE_INT16), -32_768, 32_767).astype(np.int16)
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the lock falls with the process, however it ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
