@@ -65,6 +65,33 @@ def read_blocks(path: str | Path, sample_rate: int, block_s: float = 10.0) -> It
     return _regrouped(_converted(path, sample_rate), max(1, round(block_s * sample_rate)))
 
 
+def to_chunk(samples: NDArray[Any], rate: float) -> NDArray[np.float32]:
+    """A piece of an endless sound, checked and mono, at the rate that it has.
+
+    Args:
+        samples: [samples] or [samples, channels] as in :func:`to_mono`; no sample is a piece too.
+        rate: what they were taken at, in Hz.
+
+    Returns:
+        float32 [samples], full scale ±1.
+
+    Raises:
+        AudioError: wrong shape or dtype, NaN or infinity, or a rate out of range.
+    """
+    _check_rate(rate, "rate")
+    scaled = _scaled(samples, "samples")
+    if scaled.ndim == 2:
+        if not 1 <= scaled.shape[1] <= MAX_ARRAY_CHANNELS:
+            raise AudioError(
+                f"samples of shape {scaled.shape} must be [samples, channels] with 1 to {MAX_ARRAY_CHANNELS} channels; "
+                "transpose them"
+            )
+        scaled = scaled.mean(axis=1)
+    if scaled.ndim == 1 and not scaled.size:
+        return np.zeros(0, np.float32)
+    return check_samples(scaled, "samples")
+
+
 def to_mono(samples: NDArray[Any], rate: float, sample_rate: int) -> NDArray[np.float32]:
     """An array of samples at another rate, as mono samples at the wanted one.
 
@@ -86,17 +113,8 @@ def to_mono(samples: NDArray[Any], rate: float, sample_rate: int) -> NDArray[np.
         >>> to_mono(np.array([[16384, 0], [-32768, -32768]], np.int16), 16_000, 16_000).tolist()
         [0.25, -1.0]
     """
-    _check_rate(rate, "rate")
     _check_rate(sample_rate, "sample_rate")
-    scaled = _scaled(samples, "samples")
-    if scaled.ndim == 2:
-        if not 1 <= scaled.shape[1] <= MAX_ARRAY_CHANNELS:
-            raise AudioError(
-                f"samples of shape {scaled.shape} must be [samples, channels] with 1 to {MAX_ARRAY_CHANNELS} channels; "
-                "transpose them"
-            )
-        scaled = scaled.mean(axis=1)
-    mono = check_samples(scaled, "samples")
+    mono = _not_empty(to_chunk(samples, rate), "samples")
     if rate == sample_rate:
         return mono
     return _not_empty(soxr.ResampleStream(rate, sample_rate, 1).resample_chunk(mono, last=True), "samples")

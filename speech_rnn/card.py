@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from speech_rnn.config import FeatureSettings, ModelSettings, TrainingSettings
+from speech_rnn.config import DetectorConfig, FeatureSettings, ModelSettings, TrainingSettings
 from speech_rnn.errors import ModelError, SettingsError
 
 CARD_VERSION: Final = 1
@@ -49,6 +49,7 @@ FileName = Annotated[
     str, Field(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
 ]
 Error = Annotated[float, Field(ge=0.0)]
+StateSize = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class CardPart(BaseModel):
@@ -161,6 +162,8 @@ class Card(CardPart):
         clip: ``middle``: sound of another length than ``features.clip_length`` is cut to its middle, or gets zeros
             on both sides, the odd one at the end.
         window: the periodic Hann window of ``win_length`` samples lies in the middle of a frame of ``n_fft``.
+        states: sizes of the recurrent layers' states, as the stream files take them: ``state_0`` first.
+        detector: how scores of a stream become detections, unless the user says otherwise.
         parameters: trainable weights.
         macs_per_second: multiply-accumulates of the classifier for a second of sound, the front end left out.
         synthetic: some or all training data were spoken by machines.
@@ -179,6 +182,8 @@ class Card(CardPart):
     scores: Literal["softmax"] = "softmax"
     clip: Literal["middle"] = "middle"
     window: Literal["hann_in_the_middle_of_n_fft"] = "hann_in_the_middle_of_n_fft"
+    states: tuple[StateSize, ...] = Field(min_length=1, max_length=64)
+    detector: DetectorConfig = Field(default_factory=DetectorConfig)
     parameters: int = Field(ge=1)
     macs_per_second: float = Field(ge=0.0)
     synthetic: bool
@@ -194,6 +199,26 @@ class Card(CardPart):
             twice = next(label for label in self.labels if self.labels.count(label) > 1)
             raise ValueError(f"labels must differ, but {twice!r} stands twice")
         return self
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the classifier over a clip; frames that don't fill the last are left out."""
+        return self.features.n_frames // self.model.stack
+
+    @property
+    def step_length(self) -> int:
+        """New samples that a step takes."""
+        return self.model.stack * self.features.hop_length
+
+    @property
+    def kept_length(self) -> int:
+        """Samples before those of a step that its first frames begin with; 0 where frames don't overlap."""
+        return self.features.n_fft - self.features.hop_length
+
+    @property
+    def heard_length(self) -> int:
+        """Samples of a clip that its scores depend on: what the frames of whole steps cover."""
+        return self.kept_length + self.n_steps * self.step_length
 
     @classmethod
     def make(cls, **values: Any) -> Self:

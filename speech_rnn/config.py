@@ -1,153 +1,22 @@
-"""Settings: values that are checked when made and travel through JSON unchanged.
+"""What decides on a run and on a detector: settings that are checked when made and travel through JSON unchanged.
 
-Whatever follows from a setting (frames, seconds, shapes) is a property, never a second setting. Pydantic does
-the checking; what it finds is said in one line with value, rule and remedy.
+Whatever follows from a setting (frames, seconds, shapes) is a property, never a second setting.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from speech_rnn.errors import SettingsError
+from speech_rnn.settings import Settings, shown
 
 CommonLabels = Literal["12", "35", "all"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 # JSON knows no tuples. Not a set: labels have an order.
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda words: tuple(words) if isinstance(words, list) else words)]
-
-_LONGEST_SHOWN = 80
-
-# Pydantic's kinds of findings in the words of this house.
-_BOUNDS = {
-    "greater_than_equal": ("must be at least", "ge"),
-    "greater_than": ("must be above", "gt"),
-    "less_than_equal": ("must be at most", "le"),
-    "less_than": ("must be below", "lt"),
-    "string_too_long": ("must not be longer than", "max_length"),
-}
-_RULES = {
-    "bool_type": "must be true or false",
-    "dict_type": "must be a dictionary",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "int_from_float": "must be a whole number",
-    "int_type": "must be a whole number",
-    "model_type": "must be settings or a dictionary of them",
-    "string_too_short": "must not be empty",
-    "string_type": "must be a text",
-}
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, no unknown keys, no coercion, no NaN.
-
-    A subclass says in ``UNITS`` what its numbers count, in ``RULES`` what pydantic can't say well, and in ``REMEDIES``
-    what to do where "the default is usual" isn't the best advice.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    UNITS: ClassVar[dict[str, str]] = {}
-    RULES: ClassVar[dict[str, str]] = {}
-    REMEDIES: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise _settings_error(error, type(self), values) from None
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read settings from JSON.
-
-        Raises:
-            SettingsError: no JSON object, a key that is unknown or stands twice, or a value that isn't allowed.
-        """
-        try:
-            values = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise SettingsError(f"these settings are not JSON ({_one_line(str(error))}); mend the text") from None
-        if not isinstance(values, dict):
-            raise SettingsError(
-                f"{_shown(values)} must be a JSON object with the settings of {cls.__name__}; {{}} is one"
-            )
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """The settings as indented JSON; ``from_json`` of it is equal to ``self``."""
-        return self.model_dump_json(indent=2)
-
-    def changed(self, **values: Any) -> Self:
-        """A checked copy with some values replaced."""
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **values})
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As :meth:`changed`; pydantic's own doesn't check. Frozen values are never copied deeply."""
-        del deep
-        return self.changed(**(update or {}))
-
-
-def _settings_error(error: ValidationError, settings: type[Settings], values: Mapping[str, Any]) -> SettingsError:
-    """The first finding of pydantic as one line: value, rule, remedy."""
-    findings = error.errors(include_url=False)
-    # What a user mistyped is said first: the rest often follows from it.
-    finding = next((found for found in findings if found["type"] == "extra_forbidden"), findings[0])
-    kind, context = finding["type"], finding.get("ctx", {})
-    if kind == "value_error" and not finding["loc"]:
-        return SettingsError(str(context["error"]))
-    name = str(finding["loc"][0])
-    if kind == "extra_forbidden":
-        close = difflib.get_close_matches(name, settings.model_fields, n=1)
-        remedy = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings.model_fields)}"
-        return SettingsError(f"{_shown(name)} is not a setting of {settings.__name__}; {remedy}")
-    if kind == "missing":
-        return SettingsError(f"{name} is missing from {settings.__name__}; give it a value")
-    rule = settings.RULES.get(name) or _rule(kind, context, settings.UNITS.get(name, ""))
-    rule = rule or finding["msg"].replace("Input should be", "must be")
-    default = settings.model_fields[name].default
-    usual = f"{default!r} is usual" if isinstance(default, (int, float, str)) else "leave it out for the usual"
-    return SettingsError(f"{name}={_shown(values[name])} {_one_line(rule)}; {settings.REMEDIES.get(name, usual)}")
-
-
-def _rule(kind: str, context: Mapping[str, Any], unit: str) -> str | None:
-    """A finding of pydantic in the words of this house; ``None`` for a kind it has no words for."""
-    if kind not in _BOUNDS:
-        return _RULES.get(kind)
-    words, key = _BOUNDS[kind]
-    bound = context[key]
-    if isinstance(bound, float) and bound.is_integer():
-        bound = int(bound)
-    return f"{words} {bound} {unit.removesuffix('s') if bound == 1 else unit}".rstrip()
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{_shown(twice)} stands twice")
-    return values
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number")
-
-
-def _shown(value: object) -> str:
-    """A value from anywhere, short and on one line."""
-    return _one_line(repr(value))
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_SHOWN else f"{line[: _LONGEST_SHOWN - 1]}…"
 
 
 def is_label(word: str) -> bool:
@@ -327,6 +196,35 @@ class AugmentationSettings(Settings):
         )
 
 
+class DetectorConfig(Settings):
+    """How the scores of a stream become detections.
+
+    ``window``: the score of the last clip, exactly what the clip model says; a clip begins, and one ends, every
+    ``interval_s``, rounded to whole steps. ``carry``: one state that is never reset, a score every step; cheapest, and
+    fair only for models trained on streams. Scores of ``smoothing_s`` are averaged; from ``threshold`` on (a label's
+    own in ``thresholds``) its label is reported, then nothing for ``refractory_s``. Labels that begin with ``_`` never
+    are.
+    """
+
+    UNITS: ClassVar[dict[str, str]] = {"interval_s": "s", "smoothing_s": "s", "refractory_s": "s"}
+    RULES: ClassVar[dict[str, str]] = {
+        "mode": "must be 'window' or 'carry'",
+        "thresholds": "must be a label's threshold each, from 0 to 1",
+    }
+    REMEDIES: ClassVar[dict[str, str]] = {"mode": "'window' is usual", "thresholds": "{'yes': 0.9} is an example"}
+
+    mode: Literal["window", "carry"] = "window"
+    interval_s: float = Field(default=0.12, gt=0.0, le=60.0)
+    smoothing_s: float = Field(default=0.36, ge=0.0, le=60.0)
+    threshold: Probability = 0.8
+    thresholds: Mapping[Annotated[str, Field(min_length=1, max_length=64)], Probability] = Field(default_factory=dict)
+    refractory_s: float = Field(default=1.0, ge=0.0, le=3_600.0)
+
+    def threshold_of(self, label: str) -> float:
+        """The smoothed score from which a label is reported."""
+        return self.thresholds.get(label, self.threshold)
+
+
 class TaskSettings(Settings):
     """What is to be told apart.
 
@@ -363,12 +261,12 @@ class TaskSettings(Settings):
         if isinstance(self.labels, tuple):
             if len(self.labels) < 1 or len(set(self.labels)) < len(self.labels):
                 raise ValueError(
-                    f"labels={_shown(self.labels)} must be one or more different words; ('yes', 'no') is an example"
+                    f"labels={shown(self.labels)} must be one or more different words; ('yes', 'no') is an example"
                 )
             for word in self.labels:
                 if not is_label(word):
                     raise ValueError(
-                        f"label {_shown(word)} must be 1 to 64 printable characters, without '/', without blanks at "
+                        f"label {shown(word)} must be 1 to 64 printable characters, without '/', without blanks at "
                         "its ends and without '_' or '.' in front; rename it"
                     )
         return self

@@ -24,6 +24,7 @@ from speech_rnn.data.store import Store
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import Evaluation, evaluate
 from speech_rnn.export.artefact import export_run
+from speech_rnn.export.calibration import calibration_features
 from speech_rnn.preparation import Prepared, prepare
 from speech_rnn.processes import n_cores
 from speech_rnn.report import CellResult, SampleResult, demo_page
@@ -139,7 +140,8 @@ def _one_cell(
     history = training.train(run_folder, prepared.store, workers=workers, report=report)
     run = load_run(run_folder)
     say(f"{cell.upper()}: exporting, each file checked against Keras")
-    card = export_run(run, folder / "models" / cell, name=f"{cell}-demo")
+    calibration = calibration_features(run, prepared.store)
+    card = export_run(run, folder / "models" / cell, name=f"{cell}-demo", calibration=calibration)
     return CellResult(
         name=cell.upper(),
         parameters=card.parameters,

@@ -111,11 +111,27 @@ def build_step(classifier: keras.Model) -> keras.Model:
         and outputs ``[logits float32 [batch, n_labels], new state, ...]``; states start as zeros.
     """
     normalization = classifier.get_layer("normalization")
-    width = classifier.get_layer("stack").target_shape[1]
+    core = build_core(classifier)
+    x, *states = core.inputs
     n_mfcc = classifier.input_shape[-1]
-    frames = keras.Input((width // n_mfcc, n_mfcc), name="frames")
+    frames = keras.Input((x.shape[1] // n_mfcc, n_mfcc), name="frames")
+    outputs = core([_Stack(x.shape[1])(normalization(frames)), *states])
+    return keras.Model([frames, *states], outputs, name=f"{classifier.name}_step")
+
+
+def build_core(classifier: keras.Model) -> keras.Model:
+    """The one-step twin behind normalization and stacking.
+
+    Args:
+        classifier: made by :func:`build_classifier`.
+
+    Returns:
+        A functional model with inputs ``[x float32 [batch, stack * n_mfcc], state float32 [batch, size], ...]``, the
+        normalized frames of a step one behind the other, and outputs as :func:`build_step`.
+    """
+    inputs = keras.Input((classifier.get_layer("stack").target_shape[1],), name="x")
     states = [keras.Input((size,), name=f"state_{i}") for i, size in enumerate(state_sizes(classifier))]
-    x = keras.layers.Reshape((width,), name="stack")(normalization(frames))
+    x = inputs
     new_states: list[keras.KerasTensor] = []
     remaining = list(states)
     for layer in recurrent_layers(classifier):
@@ -125,7 +141,18 @@ def build_step(classifier: keras.Model) -> keras.Model:
         x, *new = _OneStep(layer)(x, *own)
         new_states += new
     logits = classifier.get_layer("logits")(x)
-    return keras.Model([frames, *states], [logits, *new_states], name=f"{classifier.name}_step")
+    return keras.Model([inputs, *states], [logits, *new_states], name=f"{classifier.name}_core")
+
+
+class _Stack(keras.layers.Layer):
+    """Frames [batch, stack, n_mfcc] -> [batch, width]; Keras' own Reshape asks for the size of the batch."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(name="stack", dtype="float32")
+        self.width = width
+
+    def call(self, frames: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.reshape(frames, (-1, self.width))
 
 
 class _OneStep(keras.layers.Layer):

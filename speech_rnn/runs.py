@@ -18,9 +18,10 @@ import numpy as np
 from pydantic import Field
 
 from speech_rnn import atomic, checkpoint
-from speech_rnn.config import RunSettings, Settings, Words
+from speech_rnn.config import RunSettings, Words
 from speech_rnn.errors import ModelError, SettingsError
 from speech_rnn.models import build_classifier
+from speech_rnn.settings import Settings
 
 RUN_VERSION = 1
 

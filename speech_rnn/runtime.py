@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from speech_rnn.audio import fit, read_blocks, to_mono
 from speech_rnn.card import CARD_FILE, Card, clipped, read_checked
+from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, ModelError
+from speech_rnn.stream_model import STREAM_FILES, StreamForm, StreamModel
+from speech_rnn.streaming import Stream
 from speech_rnn.tflite_file import check_clip_file
 
 DEFAULT_MODEL = "gru-12"
@@ -44,19 +47,24 @@ class Prediction:
     scores: Mapping[str, float]
 
 
-def load(model: str | Path) -> Recognizer:
+def load(model: str | Path, form: StreamForm = "float32") -> Recognizer:
     """A model, ready to recognize.
 
     Args:
         model: the name of a model that is shipped (see :func:`shipped_models`), or the path of a folder that
             ``speech-rnn export`` wrote.
+        form: which of its stream files streams go through; clips always go through the clip file, in float32.
 
     Raises:
-        ModelError: there is no such model, or a file of it is missing, damaged, of another version or not ours.
+        ModelError: there is no such model or form, or a file of it is missing, damaged, of another version or not
+            ours.
     """
     folder = _find(model)
     card = Card.read(folder / CARD_FILE)
-    return Recognizer(card, read_checked(folder, CLIP_FILE, card), str(folder / CLIP_FILE))
+    if form not in STREAM_FILES:
+        raise ModelError(f"form={clipped(form)} is not known; take one of {', '.join(STREAM_FILES)}")
+    clip, stream = (read_checked(folder, name, card) for name in (CLIP_FILE, STREAM_FILES[form]))
+    return Recognizer(card, clip, StreamModel(card, stream, str(folder / STREAM_FILES[form])), str(folder / CLIP_FILE))
 
 
 def shipped_models() -> dict[str, Path]:
@@ -74,11 +82,13 @@ class Recognizer:
     Attributes:
         card: what is known of the model.
         model: the bytes of its clip file.
-        where: what errors call it.
+        stream_model: its stream file.
+        where: what errors call the clip file.
     """
 
     card: Card
     model: bytes
+    stream_model: StreamModel
     where: str = CLIP_FILE
     _of_thread: threading.local = field(default_factory=threading.local, init=False)
 
@@ -90,7 +100,7 @@ class Recognizer:
         return f"<Recognizer {self.card.name}: {len(self.labels)} labels>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Recognizer, (self.card, self.model, self.where)
+        return Recognizer, (self.card, self.model, self.stream_model, self.where)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -127,6 +137,17 @@ class Recognizer:
     def predict_batch(self, clips: Iterable[NDArray[Any]], rate: float) -> list[Prediction]:
         """:meth:`predict` of several sounds of one rate, in their order."""
         return [self.predict(samples, rate) for samples in clips]
+
+    def stream(self, config: DetectorConfig | None = None) -> Stream:
+        """An endless sound to be heard chunk by chunk; many may run at once, in several threads.
+
+        Args:
+            config: how scores become detections; as the card says where not given.
+
+        Raises:
+            SettingsError: a threshold for what is no label of the model.
+        """
+        return Stream(self.stream_model, self.card.detector if config is None else config)
 
     def scores(self, clip: NDArray[np.float32]) -> NDArray[np.float32]:
         """The bare scores of one clip.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,15 @@ from speech_rnn.card import Card, clipped
 from speech_rnn.errors import ModelError
 
 CARD_METADATA = "speech_rnn_card"  # the metadata buffer that holds the card
+# Signatures: of the clip file, and of the stream files; an output's name.
+CLIP_SIGNATURE = "serving_default"
+STREAM = "stream"
+FEATURES = "features"
+STEP = "step"
+SCORES = "scores"
+
+_Shapes = Mapping[str, list[int]]
+_Tensors = dict[str, tuple[str, list[int]]]
 
 _IDENTIFIER = b"TFL3"
 # What the flatbuffer reader raises on bytes that are no flatbuffer.
@@ -38,14 +48,40 @@ def check_clip_file(model: bytes, card: Card, where: str) -> None:
     Raises:
         ModelError: not a TFLite file, operators that aren't built in, other inputs or outputs, or another card inside.
     """
+    scores = {SCORES: [1, len(card.labels)]}
+    _check(model, card, where, {CLIP_SIGNATURE: ({"waveform": [1, card.features.clip_length]}, scores)})
+
+
+def check_stream_file(model: bytes, card: Card, where: str) -> None:
+    """Refuse bytes that are not a stream model that the card describes; arguments and errors as above."""
+    samples, kept = {"samples": [1, card.step_length]}, {"kept": [1, card.kept_length]}
+    frames = {"frames": [1, card.model.stack, card.features.n_mfcc]}
+    states = {f"state_{i}": [1, size] for i, size in enumerate(card.states)}
+    new_states = {f"new_{name}": shape for name, shape in states.items()}
+    scores = {SCORES: [1, len(card.labels)]}
+    if card.kept_length == 0:
+        kept = {}
+    new_kept = {f"new_{name}": shape for name, shape in kept.items()}
+    _check(
+        model,
+        card,
+        where,
+        {
+            STREAM: (samples | kept | states, scores | new_kept | new_states),
+            FEATURES: ({"window": [1, card.kept_length + card.step_length]}, frames),
+            STEP: (frames | states, scores | new_states),
+        },
+    )
+
+
+def _check(model: bytes, card: Card, where: str, wanted: Mapping[str, tuple[_Shapes, _Shapes]]) -> None:
+    """Form, operators, signatures (name -> shapes of inputs and outputs, all float32) and the card inside."""
     if model[4:8] != _IDENTIFIER:
         raise ModelError(f"{where} is not a TFLite file (no {_IDENTIFIER.decode()} in it); {_AGAIN}")
     try:
         root = schema.Model.GetRootAs(model, 0)
         kinds = _operators(root)
-        graph = root.Subgraphs(0)
-        inputs = [_tensor(graph, graph.Inputs(i)) for i in range(graph.InputsLength())]
-        outputs = [_tensor(graph, graph.Outputs(i)) for i in range(graph.OutputsLength())]
+        signatures = _signatures(root)
         inside = metadata(root, CARD_METADATA)
     except _MALFORMED:
         raise ModelError(f"{where} is not a readable TFLite file; {_AGAIN}") from None
@@ -54,15 +90,19 @@ def check_clip_file(model: bytes, card: Card, where: str) -> None:
         raise ModelError(
             f"{where} has the operator {clipped(foreign[0])}, and only those built into TFLite may be run; {_AGAIN}"
         )
-    for what, found, wanted in (
-        ("input", inputs, [("FLOAT32", [1, card.features.clip_length])]),
-        ("output", outputs, [("FLOAT32", [1, len(card.labels)])]),
-    ):
-        if found != wanted:
-            raise ModelError(
-                f"{where} has the {what} {clipped(_described(found))}, its card says {_described(wanted)}; "
-                f"card and file are of different models: {_AGAIN}"
-            )
+    if set(signatures) != set(wanted):
+        raise ModelError(
+            f"{where} has the signatures {clipped(sorted(signatures))} and must have {sorted(wanted)}; {_AGAIN}"
+        )
+    for key, shapes in wanted.items():
+        for what, found, right in zip(("inputs", "outputs"), signatures[key], shapes, strict=True):
+            described = {name: ("FLOAT32", shape) for name, shape in right.items()}
+            if found != described:
+                name = next(name for name in {**found, **described} if found.get(name) != described.get(name))
+                raise ModelError(
+                    f"{where} has among the {what} of {key!r} {clipped(name)}: {_described(found.get(name))}, its card "
+                    f"says {_described(described.get(name))}; card and file are of different models: {_AGAIN}"
+                )
     if inside is None:
         raise ModelError(f"{where} has no card inside, so it is not from 'speech-rnn export'; {_AGAIN} with it")
     _compare(Card.from_json(inside, f"the card inside {where}"), card, where)
@@ -97,18 +137,33 @@ def _operators(root: Any) -> list[str]:
     return names
 
 
+def _signatures(root: Any) -> dict[str, tuple[_Tensors, _Tensors]]:
+    """Signature -> inputs and outputs, each name -> type and shape."""
+    found = {}
+    for i in range(root.SignatureDefsLength()):
+        signature = root.SignatureDefs(i)
+        graph = root.Subgraphs(signature.SubgraphIndex())
+        inputs = [signature.Inputs(j) for j in range(signature.InputsLength())]
+        outputs = [signature.Outputs(j) for j in range(signature.OutputsLength())]
+        found[signature.SignatureKey().decode()] = (
+            {one.Name().decode(): _tensor(graph, one.TensorIndex()) for one in inputs},
+            {one.Name().decode(): _tensor(graph, one.TensorIndex()) for one in outputs},
+        )
+    return found
+
+
 def _tensor(graph: Any, index: int) -> tuple[str, list[int]]:
     tensor = graph.Tensors(index)
     return _TYPE_NAMES.get(tensor.Type(), "?"), [int(tensor.Shape(i)) for i in range(tensor.ShapeLength())]
 
 
-def _described(tensors: list[tuple[str, list[int]]]) -> str:
-    return ", ".join(f"{kind.lower()} {shape}" for kind, shape in tensors) or "none"
+def _described(tensor: tuple[str, list[int]] | None) -> str:
+    return "none of that name" if tensor is None else f"{tensor[0].lower()} {clipped(tensor[1])}"
 
 
 def _compare(inside: Card, beside: Card, where: str) -> None:
     """Figures may be added beside later; what decides on scores and their meaning must agree."""
-    for part in ("labels", "features", "model", "scores", "clip", "window"):
+    for part in ("labels", "features", "model", "scores", "clip", "window", "states"):
         if getattr(inside, part) != getattr(beside, part):
             raise ModelError(
                 f"{where} and the card beside it disagree on {part}; one was changed or is another model's: {_AGAIN}"

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
-from speech_rnn.config import RunSettings, Settings, TrainingSettings
+from speech_rnn.config import RunSettings, TrainingSettings
 from speech_rnn.data.batches import BatchMaker, BatchWorkers, PartRows
 from speech_rnn.data.clips import Source
 from speech_rnn.data.store import Store
@@ -35,6 +35,7 @@ from speech_rnn.feature_cache import cached_features
 from speech_rnn.models import check_cell
 from speech_rnn.progress import progress
 from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
+from speech_rnn.settings import Settings
 
 CHECKPOINT_EVERY_S = 60.0
 NORMALIZATION_ITEMS = 2_000

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from speech_rnn.cli.options import cache_option, data_option
 from speech_rnn.quiet import quiet
 
 
@@ -32,21 +33,48 @@ from speech_rnn.quiet import quiet
     show_default=True,
     help="Those of the best epoch by validation, or of the last.",
 )
+@data_option
+@cache_option
 @click.option("--json", "as_json", is_flag=True, help="Print the card, as JSON, instead of a table.")
-def command(*, run: Path, output: Path, name: str | None, weights: Literal["best", "final"], as_json: bool) -> None:
+def command(
+    *,
+    run: Path,
+    output: Path,
+    name: str | None,
+    weights: Literal["best", "final"],
+    sources: tuple[str, ...],
+    cache: Path,
+    as_json: bool,
+) -> None:
     """Write a trained run as a folder of model files, each run on probes and held to Keras before it ships.
 
     In the folder are model.keras, saved_model/ and clip.tflite (both take a waveform, the front end is inside),
-    card.json, labels.txt and README.md, which says how to call them.
+    stream.tflite (a step of sound and states, also in float16, with weights in 8 bits and in int8), card.json,
+    labels.txt and README.md, which says how to call them. What integers need to know of the sound is taken from
+    training clips: the run's own recordings, unless --data names others.
 
     \b
     speech-rnn export runs/gru-12 -o my-model
     """
     with quiet():
-        from speech_rnn.export.artefact import export_run
+        from speech_rnn.data.sources import open_sources
+        from speech_rnn.data.store import open_store
+        from speech_rnn.export.artefact import check_place, export_run
+        from speech_rnn.export.calibration import calibration_features
         from speech_rnn.runs import load_run
 
-    card = export_run(load_run(run, weights), output, name=name or output.resolve().name, which=weights)
+    check_place(output)  # before a minute is spent
+    trained = load_run(run, weights)
+    store = open_store(
+        open_sources(sources or [source.name for source in trained.record.sources]), trained.settings.features, cache
+    )
+    card = export_run(
+        trained,
+        output,
+        name=name or output.resolve().name,
+        calibration=calibration_features(trained, store),
+        which=weights,
+    )
     if as_json:
         click.echo(json.dumps(json.loads(card.to_json())))
         return

@@ -1,7 +1,8 @@
 """A training run -> a model folder: the model in several forms and one card, each form checked before it ships.
 
-``model.keras`` (MFCC -> logits), ``saved_model/`` and ``clip.tflite`` (waveform -> scores, front end inside),
-``card.json``, ``labels.txt`` and ``README.md``. The folder is written beside and renamed: there is a whole one or none.
+``model.keras`` (MFCC -> logits), ``saved_model/``, ``clip.tflite`` (waveform -> scores, front end inside), the stream
+files (a step of sound and states -> scores and states, in four precisions), ``card.json``, ``labels.txt`` and
+``README.md``. The folder is written beside and renamed: there is a whole one or none.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import hashlib
 import platform
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
 
 import speech_rnn
 from speech_rnn import atomic
@@ -23,15 +27,17 @@ from speech_rnn.card import CARD_FILE, Agreement, Card, DataSource, Figure, File
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.front_end import FrontEnd
-from speech_rnn.export.probes import BOUND, Scores, check, keras_scores, make_probes
+from speech_rnn.export.probes import BOUND, BOUNDS, CHIRP, Scores, check, keras_scores, make_probes, stepwise_scores
 from speech_rnn.export.readme import readme
-from speech_rnn.export.saved_model import load_scores, write_saved_model
-from speech_rnn.export.tflite import convert_clip
-from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers
+from speech_rnn.export.saved_model import load_signatures, write_saved_model
+from speech_rnn.export.tflite import clip_file, convert_front_end, convert_integer_step, convert_step, stream_file
+from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers, state_sizes
 from speech_rnn.progress import progress
 from speech_rnn.quiet import quiet
 from speech_rnn.runs import Run
 from speech_rnn.runtime import CLIP_FILE, Recognizer
+from speech_rnn.stream_model import STREAM_FILES, StreamModel
+from speech_rnn.tflite_file import CLIP_SIGNATURE, SCORES, STREAM
 
 KERAS_FILE = "model.keras"
 SAVED_MODEL = "saved_model"
@@ -44,6 +50,7 @@ def export_run(
     folder: Path,
     *,
     name: str,
+    calibration: NDArray[np.float32],
     which: Literal["best", "final"] = "best",
     figures: Sequence[Figure] | None = None,
 ) -> Card:
@@ -52,6 +59,8 @@ def export_run(
     Args:
         run: with the weights to export.
         folder: to be made; a model folder that is there already is replaced.
+        calibration: float32 [clips, frames, n_mfcc], of training clips, from which integers take their ranges; see
+            :func:`speech_rnn.export.calibration.calibration_features`.
         name: the model's, for :func:`speech_rnn.load`: letters, digits, ``.``, ``_`` and ``-``.
         which: the weights that ``run`` was loaded with, for the card.
         figures: what the model reaches, for the card; the run's validation accuracy if not given.
@@ -63,7 +72,7 @@ def export_run(
         ModelError: the name isn't allowed, the folder holds something else, the classifier can't be converted, or a
             file differs from Keras by more than its bound.
     """
-    _check_place(folder)
+    check_place(folder)
     classifier = _float32(run)
     epoch = _epoch(run.history, which)
     card = Card.make(
@@ -71,6 +80,7 @@ def export_run(
         labels=run.labels,
         features=run.settings.features,
         model=run.settings.model,
+        states=tuple(state_sizes(classifier)),
         parameters=sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights),
         macs_per_second=macs_per_second(classifier, run.settings.features),
         synthetic=run.record.synthetic,
@@ -95,36 +105,53 @@ def export_run(
     )
     try:
         with atomic.new_folder(folder.resolve(), replace=True) as beside:
-            return _write(beside, classifier, card)
+            return _write(beside, classifier, card, calibration)
     except OSError as error:
         raise ModelError(f"{folder} can't be written ({error.strerror}); give another folder, or make room") from error
 
 
-def _write(folder: Path, classifier: keras.Model, card: Card) -> Card:
+def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArray[np.float32]) -> Card:
     """All files of the model; the card with their digests last."""
-    features = card.features
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in card.labels), encoding="utf-8")
     (folder / README_FILE).write_text(readme(card), encoding="utf-8")
     # The card as it is now, without digests, travels inside; SavedModel takes it from a file of that name.
     (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-    front_end = FrontEnd(features)
-    probes = make_probes(features)
-    expected = keras_scores(classifier, features, np.stack(list(probes.values())))
+    probes = make_probes(card.features)
+    expected = keras_scores(classifier, card.features, np.stack(list(probes.values())))
     agreements: dict[str, dict[str, Agreement]] = {}
 
-    def hold(file: str, scores: Scores) -> None:
-        agreements[file] = check(file, scores, probes, expected)
-        bar.advance()
+    def hold(file: str, scores: Scores, bound: float = BOUND) -> None:
+        found = check(file, scores, probes, expected, bound)
+        worse = agreements.setdefault(file, found)
+        agreements[file] = {name: max(worse[name], found[name], key=lambda one: one.error) for name in found}
 
-    with progress("export", 3) as bar:
+    with progress("export", 3 + len(STREAM_FILES)) as bar:
         _write_keras(folder / KERAS_FILE, classifier, card)
         hold(KERAS_FILE, _keras_file_scores(folder / KERAS_FILE, classifier, card))
-        write_saved_model(classifier, front_end, features.clip_length, folder / CARD_FILE, folder / SAVED_MODEL)
-        hold(f"{SAVED_MODEL}/saved_model.pb", load_scores(folder / SAVED_MODEL))
-        clip = convert_clip(classifier, front_end, features.clip_length, card.to_json())
-        (folder / CLIP_FILE).write_bytes(clip)
-        recognizer = Recognizer(card, clip)
-        hold(CLIP_FILE, lambda clips: np.stack([recognizer.scores(one) for one in clips]))
+        bar.advance()
+        write_saved_model(classifier, FrontEnd(card.features), card, folder / CARD_FILE, folder / SAVED_MODEL)
+        signatures = load_signatures(folder / SAVED_MODEL)
+        saved = f"{SAVED_MODEL}/saved_model.pb"
+        hold(saved, lambda clips: np.asarray(signatures[CLIP_SIGNATURE](waveform=clips)[SCORES]))
+        hold(saved, lambda clips: stepwise_scores(signatures[STREAM], card, clips))
+        bar.advance()
+        front_end = convert_front_end(card)
+        for form, file in STREAM_FILES.items():
+            step = (
+                convert_integer_step(classifier, card, calibration)
+                if form == "int8"
+                else convert_step(classifier, form)
+            )
+            (folder / file).write_bytes(stream_file(card, front_end, step))
+            model = StreamModel(card, (folder / file).read_bytes(), file)
+            hold(file, partial(_through_halves, model), BOUNDS[form])
+            hold(file, partial(_through_signature, model), BOUNDS[form])
+            bar.advance()
+            if form == "float32":
+                (folder / CLIP_FILE).write_bytes(clip_file(card, front_end, step))
+                recognizer = Recognizer(card, (folder / CLIP_FILE).read_bytes(), model)
+                hold(CLIP_FILE, partial(_clip_by_clip, recognizer))
+                bar.advance()
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE)
     entries = {path.relative_to(folder).as_posix(): path for path in paths}
@@ -133,15 +160,37 @@ def _write(folder: Path, classifier: keras.Model, card: Card) -> Card:
     return card
 
 
+def _clip_by_clip(recognizer: Recognizer, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([recognizer.scores(clip) for clip in clips])
+
+
+def _through_halves(model: StreamModel, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Clips through the signatures ``features`` and ``step``, all in one batch."""
+    card, states = model.card, model.zero_states(len(clips))
+    for step in range(card.n_steps):
+        window = clips[:, step * card.step_length :][:, : card.kept_length + card.step_length]
+        scores, states = model.step(model.features(np.ascontiguousarray(window)), states)
+    return scores
+
+
+def _through_signature(model: StreamModel, clips: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Clips through the signature ``stream``, one after the other, by LiteRT's plain kernels."""
+    interpreter = Interpreter(
+        model_content=model.content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    runner = interpreter.get_signature_runner(STREAM)
+    return np.concatenate([stepwise_scores(runner, model.card, clip[np.newaxis]) for clip in clips])
+
+
 def _entry(file: str, path: Path, agreements: Mapping[str, Agreement]) -> FileEntry:
-    forms = {KERAS_FILE: "keras", CLIP_FILE: "clip"}
+    forms = {KERAS_FILE: "keras", CLIP_FILE: "clip", **dict.fromkeys(STREAM_FILES.values(), "stream")}
     content = path.read_bytes()
     return FileEntry(
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
         form=forms.get(file, "saved_model" if file.startswith(f"{SAVED_MODEL}/") else "text"),
-        max_error=max((one.error for one in agreements.values() if one.bound == BOUND), default=None),
-        bound=BOUND if agreements else None,
+        max_error=max((one.error for name, one in agreements.items() if name != CHIRP), default=None),
+        bound=min((one.bound for one in agreements.values()), default=None),
         probes=agreements,
     )
 
@@ -230,8 +279,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _check_place(folder: Path) -> None:
-    """Only an empty folder or a model may be replaced."""
+def check_place(folder: Path) -> None:
+    """Raise :class:`ModelError` where a folder holds something: only an empty one or a model may be replaced."""
     if folder.is_dir():
         if (folder / CARD_FILE).exists() or not any(folder.iterdir()):
             return

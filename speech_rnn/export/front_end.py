@@ -50,7 +50,24 @@ class FrontEnd(tf.Module):
         Returns:
             float32 [batch, frames, n_mfcc], coefficient 0 first.
         """
-        frames = tf.signal.frame(samples, self.settings.n_fft, self.settings.hop_length)
+        return self._mfcc(tf.signal.frame(samples, self.settings.n_fft, self.settings.hop_length))
+
+    def few(self, samples: tf.Tensor, n_frames: int) -> tf.Tensor:
+        """MFCC of a few frames, in operators that leave the size of the batch open.
+
+        Args:
+            samples: float32 [batch, n_fft + (n_frames - 1) * hop_length].
+            n_frames: how many.
+
+        Returns:
+            float32 [batch, n_frames, n_mfcc].
+        """
+        n_fft, hop = self.settings.n_fft, self.settings.hop_length
+        frames = tf.concat([samples[:, i * hop : i * hop + n_fft] for i in range(n_frames)], axis=1)
+        return tf.reshape(self._mfcc(tf.reshape(frames, [-1, n_fft])), [-1, n_frames, self.settings.n_mfcc])
+
+    def _mfcc(self, frames: tf.Tensor) -> tf.Tensor:
+        """float32 [..., n_fft] -> [..., n_mfcc]."""
         windowed = tf.cast(frames, self._spectrum) * self._window
         magnitude = tf.cast(tf.abs(tf.signal.rfft(windowed)), tf.float32)
         mel = tf.linalg.matmul(tf.square(magnitude), self._bands)

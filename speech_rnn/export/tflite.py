@@ -1,81 +1,217 @@
-"""The clip model as a .tflite file: waveform [1, samples] -> scores [1, labels], operators built into TFLite only.
+"""The model as .tflite files of operators that TFLite has built in: a clip model and stream models.
 
-The recurrent layers stay loops (WHILE, a subgraph each), which every Keras cell gives and every TFLite interpreter
-runs. Unrolled they would be one subgraph, at six times the time to convert.
+Three pieces are converted: the front end of a clip, the front end of a step, and one step of the classifier. All files
+are put together from them (:mod:`speech_rnn.export.assembly`), so clip and stream are the same operators on the same
+weights, and the clip model is one graph without loops, which MediaPipe demands.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
-from speech_rnn.card import clipped
+from speech_rnn.card import Card, clipped
 from speech_rnn.errors import ModelError
+from speech_rnn.export.assembly import Assembly, Graph, Piece, Tensor
+from speech_rnn.export.conversion import Conversion, convert_in_child, save_function
 from speech_rnn.export.front_end import FrontEnd
-from speech_rnn.export.saved_model import INPUT, OUTPUT, SIGNATURE, scores_function
+from speech_rnn.export.quantization import integer_core
+from speech_rnn.models import build_step, state_sizes
 from speech_rnn.quiet import quiet
-from speech_rnn.tflite_file import CARD_METADATA
+from speech_rnn.tflite_file import CARD_METADATA, CLIP_SIGNATURE, FEATURES, SCORES, STEP, STREAM
+
+Step = Callable[..., tuple[tf.Tensor, ...]]
+Precision = Literal["float32", "float16", "dynamic"]
 
 
-def convert_clip(classifier: keras.Model, front_end: FrontEnd, clip_length: int, card: str) -> bytes:
-    """Convert the whole model.
+@dataclass(frozen=True, slots=True, eq=False)
+class FrontEndPieces:
+    """The front end, converted; always in float32, since eight bits, or a float16's range, would lose silence.
+
+    Attributes:
+        clip: waveform [1, clip_length] -> frames [1, stack, n_mfcc] of each step.
+        step: samples [1, step_length], kept [1, kept_length] -> frames [1, stack, n_mfcc], kept of the next step.
+        features: window [batch, kept_length + step_length] -> frames [batch, stack, n_mfcc].
+    """
+
+    clip: Piece
+    step: Piece
+    features: Piece
+
+
+def convert_front_end(card: Card) -> FrontEndPieces:
+    """The front end of a card's settings as pieces."""
+    front_end, settings, stack = FrontEnd(card.features), card.features, card.model.stack
+
+    def clip(waveform: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        frames = front_end(waveform)
+        return tuple(frames[:, i * stack : (i + 1) * stack] for i in range(card.n_steps))
+
+    def step(samples: tf.Tensor, *kept: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        window = tf.concat([*kept, samples], axis=1)
+        return front_end.few(window, stack), *(window[:, card.step_length :] for _ in kept)
+
+    def features(window: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return (front_end.few(window, stack),)
+
+    return FrontEndPieces(
+        clip=_converted(clip, [tf.TensorSpec([1, settings.clip_length])]),
+        # TFLite has no tensors of no elements: where frames don't overlap nothing is kept.
+        step=_converted(step, [tf.TensorSpec([1, n]) for n in (card.step_length, card.kept_length) if n]),
+        features=_converted(features, [tf.TensorSpec([None, card.kept_length + card.step_length])]),
+    )
+
+
+def step_function(classifier: keras.Model) -> tuple[Step, list[tf.TensorSpec]]:
+    """One step of a classifier, and what it takes.
+
+    Returns:
+        The function: frames float32 [batch, stack, n_mfcc], states float32 [batch, size] -> scores float32
+        [batch, labels], new states; and the specifications of its arguments, the batch open.
+    """
+    step = build_step(classifier)
+
+    def scores(frames: tf.Tensor, *states: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        logits, *new_states = step([frames, *states])
+        return (tf.nn.softmax(logits), *new_states)
+
+    stack, n_mfcc = step.inputs[0].shape[1:]
+    specifications = [tf.TensorSpec([None, stack, n_mfcc])]
+    return scores, specifications + [tf.TensorSpec([None, size]) for size in state_sizes(classifier)]
+
+
+def convert_step(classifier: keras.Model, precision: Precision = "float32") -> Piece:
+    """One step of a classifier as a piece.
 
     Args:
         classifier: MFCC -> logits, in float32.
-        front_end: waveform -> MFCC.
-        clip_length: samples of a clip.
-        card: the card's JSON, to travel inside.
-
-    Returns:
-        The bytes of a .tflite file with one signature, ``serving_default``.
+        precision: of the weights: ``float32``; ``float16``; or ``dynamic``, eight bits, and activations quantized
+            where they are multiplied.
 
     Raises:
         ModelError: the converter can't express the classifier in built-in operators.
     """
-    # A batch of one: the converter wants the shapes of a loop's states.
-    function = scores_function(classifier, front_end, clip_length, 1).get_concrete_function()
     try:
-        with quiet():
-            # Given the trackable too, as the converter advises, the file fails when it is run: "variable != nullptr".
-            content = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+        return _converted(*step_function(classifier), precision)
     except Exception as error:  # the converter raises many kinds
         reason = clipped(str(error).strip().split("\n")[0])
         raise ModelError(
             f"the classifier {classifier.name!r} can't be converted to TFLite ({reason}); "
             "take a cell made of operators that TFLite has"
         ) from error
-    return _finished(content, card)
 
 
-def _finished(content: bytes, card: str) -> bytes:
-    """The file with the card as a metadata buffer, and its input and output under their names."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(card.encode(), np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = CARD_METADATA, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
+def convert_integer_step(classifier: keras.Model, card: Card, calibration: NDArray[np.float32]) -> Piece:
+    """One step of a classifier as a piece that computes in eight bits; frames, scores and states are float32.
 
-    graph = model.subgraphs[0]
-    signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-    signature.inputs = [_named(graph, int(graph.inputs[0]), INPUT)]
-    signature.outputs = [_named(graph, int(graph.outputs[0]), OUTPUT)]
-    model.signatureDefs = [signature]
+    Args:
+        classifier: MFCC -> logits, in float32.
+        card: of the model.
+        calibration: float32 [clips, frames, n_mfcc], of training clips.
 
-    builder = flatbuffers.Builder(len(content) + len(card))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    Raises:
+        ModelError: the converter can't express it in integer operators.
+    """
+    integers = integer_core(classifier, card, calibration)
+    with tempfile.TemporaryDirectory(prefix="speech_rnn_") as folder:
+        saved = save_function(integers.function(), [v.value for v in integers.core.variables], Path(folder) / "core")
+        (content,) = convert_in_child(
+            Conversion("an integer step", saved, mode="int8", calibration=integers.calibration)
+        )
+    names = [f"state_{i}" for i in range(len(card.states))]
+    core = Piece(content, ["x", *names], ["logits", *(f"new_{name}" for name in names)])
+    width = card.model.stack * card.features.n_mfcc
+
+    def normalized(frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return (tf.reshape((frames - integers.mean) * integers.factor, [-1, width]),)
+
+    def softmax(logits: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return (tf.nn.softmax(logits),)
+
+    front = _converted(normalized, [tf.TensorSpec([None, card.model.stack, card.features.n_mfcc])])
+    back = _converted(softmax, [tf.TensorSpec([None, len(card.labels)])])
+    assembly = Assembly()
+    graph = assembly.graph(STEP, any_batch=True)
+    frames = graph.input("frames", front, 0)
+    states = [graph.input(name, core, 1 + i) for i, name in enumerate(names)]
+    logits, *new_states = graph.add(core, [*graph.add(front, [frames]), *states])
+    (scores,) = graph.add(back, [logits])
+    graph.finish({SCORES: scores, **_new_states(new_states)})
+    return Piece(assembly.to_bytes())
 
 
-def _named(graph: Any, index: int, name: str) -> Any:
-    graph.tensors[index].name = name
-    tensor = schema.TensorMapT()
-    tensor.name, tensor.tensorIndex = name, index
-    return tensor
+def clip_file(card: Card, front_end: FrontEndPieces, step: Piece) -> bytes:
+    """A file with one graph, signature ``serving_default``: waveform [1, clip_length] -> scores [1, labels]."""
+    assembly = _assembly(card)
+    graph = assembly.graph(CLIP_SIGNATURE)
+    steps = graph.add(front_end.clip, [graph.input("waveform", front_end.clip, 0)])
+    states = [graph.constant(np.zeros((1, size), np.float32)) for size in card.states]
+    for frames in steps:
+        scores, *states = graph.add(step, [frames, *states])
+    graph.finish({SCORES: scores})
+    return assembly.to_bytes()
+
+
+def stream_file(card: Card, front_end: FrontEndPieces, step: Piece) -> bytes:
+    """A file with the signatures ``stream``, ``features`` and ``step``.
+
+    ``stream``, for one stream: ``samples`` [1, step_length], ``kept`` [1, kept_length] and ``state_0``, ... ->
+    ``scores`` [1, labels], ``new_kept``, ``new_state_0``, .... The other two are its halves, for any number of streams
+    at once: ``features``: ``window`` [batch, kept_length + step_length] -> ``frames`` [batch, stack, n_mfcc];
+    ``step``: ``frames`` and ``state_0``, ... -> ``scores``, ``new_state_0``, ....
+    """
+    assembly = _assembly(card)
+    graph = assembly.graph(STREAM)
+    kept_names = ["kept"][: len(front_end.step.inputs) - 1]
+    samples = graph.input("samples", front_end.step, 0)
+    kept = [graph.input(name, front_end.step, 1) for name in kept_names]
+    states = _state_inputs(graph, step)
+    frames, *new_kept = graph.add(front_end.step, [samples, *kept])
+    scores, *new_states = graph.add(step, [frames, *states])
+    new = {f"new_{name}": tensor for name, tensor in zip(kept_names, new_kept, strict=True)}
+    graph.finish({SCORES: scores, **new, **_new_states(new_states)})
+
+    graph = assembly.graph(FEATURES, any_batch=True)
+    (frames,) = graph.add(front_end.features, [graph.input("window", front_end.features, 0)])
+    graph.finish({"frames": frames})
+
+    graph = assembly.graph(STEP, any_batch=True)
+    scores, *new_states = graph.add(step, [graph.input("frames", step, 0), *_state_inputs(graph, step)])
+    graph.finish({SCORES: scores, **_new_states(new_states)})
+    return assembly.to_bytes()
+
+
+def _assembly(card: Card) -> Assembly:
+    assembly = Assembly()
+    assembly.add_metadata(CARD_METADATA, card.without_files().to_json().encode())
+    return assembly
+
+
+def _state_inputs(graph: Graph, step: Piece) -> list[Tensor]:
+    return [graph.input(f"state_{i}", step, 1 + i) for i in range(len(step.inputs) - 1)]
+
+
+def _new_states(tensors: list[Tensor]) -> dict[str, Tensor]:
+    return {f"new_state_{i}": tensor for i, tensor in enumerate(tensors)}
+
+
+def _converted(
+    function: Callable[..., Any], specifications: list[tf.TensorSpec], precision: Precision = "float32"
+) -> Piece:
+    concrete = tf.function(function, input_signature=specifications, autograph=False).get_concrete_function()
+    with quiet():
+        # Given the trackable too, as the converter advises, the file fails when it is run: "variable != nullptr".
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        return Piece(converter.convert())
