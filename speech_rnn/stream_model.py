@@ -88,8 +88,11 @@ class StreamModel:
             Scores float32 [rows, labels], 0 to 1, each row's sum is 1; and the new states.
 
         Raises:
-            ModelError: the model gives something that isn't a number.
+            ModelError: states of other sizes, or the model gives something that isn't a number.
         """
+        shapes, right = [state.shape for state in states], [(len(frames), size) for size in self.card.states]
+        if shapes != right:
+            raise ModelError(f"states of shapes {clipped(shapes)} must be {clipped(right)}; take those of this model")
         named = {f"state_{i}": state for i, state in enumerate(states)}
         found = self._runner(STEP)(frames=frames, **named)
         scores: NDArray[np.float32] = found[SCORES]

@@ -210,6 +210,7 @@ class Stream:
         step_length = self._span - self.model.card.kept_length
         n_steps = min(STEPS_AT_ONCE, (len(self._pending) - self.model.card.kept_length) // step_length)
         if n_steps < 1:
+            self._pending = self._pending.copy()  # not a view, which would hold the whole chunk
             return np.zeros((0, self._span), np.float32)
         windows = sliding_window_view(self._pending, self._span)[::step_length][:n_steps]
         self._pending = self._pending[n_steps * step_length :]

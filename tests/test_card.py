@@ -41,6 +41,7 @@ def card(**values: Any) -> Card:
         "features": FeatureSettings(),
         "model": ModelSettings(),
         "parameters": 444_000,
+        "states": (8, 8),
         "macs_per_second": 2.2e7,
         "synthetic": True,
         "data": (DataSource(title="corpus", origin="espeak-ng", digest="ab" * 32, synthetic=True),),

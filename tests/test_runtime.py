@@ -117,10 +117,10 @@ def test_bare_scores_want_exactly_a_clip(recognizer: Recognizer) -> None:
         recognizer.scores(sound(CLIP_LENGTH).astype(np.float64))
 
 
-def test_scores_that_are_no_numbers_are_an_error_not_an_answer() -> None:
+def test_scores_that_are_no_numbers_are_an_error_not_an_answer(recognizer: Recognizer) -> None:
     broken = weights.copy()
     broken[1, 5] = np.nan
-    recognizer = Recognizer(make_card(), make_model(broken, make_card().to_json()))
+    recognizer = Recognizer(make_card(), make_model(broken, make_card().to_json()), recognizer.stream_model)
 
     with pytest.raises(ModelError, match="not numbers"):
         recognizer.predict(sound(CLIP_LENGTH), 16_000)
@@ -206,7 +206,7 @@ def test_a_card_of_another_version_is_refused(folder: Path, tmp_path: Path) -> N
     ("labels", "rule"),
     [
         (("no", "yes", "up"), "disagree on labels"),
-        (("yes", "no"), r"has the output 'float32 \[1, 3\]', its card says float32 \[1, 2\]"),
+        (("yes", "no"), r"outputs of 'stream' 'scores': float32 \[1, 3\], its card says float32 \[1, 2\]"),
     ],
 )
 def test_labels_that_are_not_the_models_are_refused(

@@ -37,7 +37,10 @@ def test_a_card_with_another_front_end_is_refused() -> None:
         check_clip_file(
             model, make_card(features=FeatureSettings(clip_length=CLIP_LENGTH, f_max=4_000.0)), "clip.tflite"
         )
-    with pytest.raises(ModelError, match=r"has the input 'float32 \[1, 800\]', its card says float32 \[1, 900\]"):
+    with pytest.raises(
+        ModelError,
+        match=r"inputs of 'serving_default' 'waveform': float32 \[1, 800\], its card says float32 \[1, 900\]",
+    ):
         check_clip_file(model, make_card(features=FeatureSettings(clip_length=900)), "clip.tflite")
 
 
