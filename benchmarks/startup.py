@@ -81,9 +81,8 @@ def make_model(folder: Path) -> Path:
 
     from speech_rnn.card import Card, FileEntry, TrainingSummary
     from speech_rnn.config import FeatureSettings, ModelSettings
-    from speech_rnn.export.front_end import FrontEnd
-    from speech_rnn.export.tflite import convert_clip
-    from speech_rnn.models import build_classifier
+    from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, stream_file
+    from speech_rnn.models import build_classifier, state_sizes
 
     features, settings = FeatureSettings(), ModelSettings(units=128)
     classifier = build_classifier(settings, features.n_frames, features.n_mfcc, 12)
@@ -92,15 +91,19 @@ def make_model(folder: Path) -> Path:
         labels=tuple("abcdefghijkl"),
         features=features,
         model=settings,
+        states=tuple(state_sizes(classifier)),
         parameters=sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights),
         macs_per_second=1.0,
         synthetic=False,
         training=TrainingSummary(weights="untrained"),
     )
-    clip = convert_clip(classifier, FrontEnd(features), features.clip_length, card.to_json())
-    entry = FileEntry(sha256=hashlib.sha256(clip).hexdigest(), bytes=len(clip), form="clip")
-    (folder / "clip.tflite").write_bytes(clip)
-    (folder / "card.json").write_text(card.with_files({"clip.tflite": entry}).to_json())
+    front_end, step = convert_front_end(card), convert_step(classifier)
+    entries = {}
+    for name, make in (("clip", clip_file), ("stream", stream_file)):
+        content = make(card, front_end, step)
+        (folder / f"{name}.tflite").write_bytes(content)
+        entries[f"{name}.tflite"] = FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), form=name)
+    (folder / "card.json").write_text(card.with_files(entries).to_json())
     return folder
 
 

@@ -273,7 +273,11 @@ class TaskSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """The loop: AdamW, linear warm-up, cosine decay to zero, label smoothing, clipped gradients."""
+    """The loop: AdamW, linear warm-up, cosine decay to zero, label smoothing, clipped gradients.
+
+    ``clips_in_a_row`` clips are heard one after another without forgetting, and each is to be told at its end. With 1
+    every clip begins from nothing, as in *window* mode; more teach what *carry* mode needs.
+    """
 
     epochs: int = Field(default=40, ge=1, le=100_000)
     batch_size: int = Field(default=128, ge=1, le=65_536)
@@ -282,7 +286,17 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(default=1e-3, ge=0.0, le=1.0)
     clip_norm: float = Field(default=1.0, gt=0.0)
     label_smoothing: float = Field(default=0.05, ge=0.0, lt=1.0)
+    clips_in_a_row: int = Field(default=1, ge=1, le=64)
     seed: int = Field(default=1, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.batch_size % self.clips_in_a_row:
+            raise ValueError(
+                f"batch_size={self.batch_size} must be a multiple of clips_in_a_row={self.clips_in_a_row}; 128 and 4 "
+                "are an example"
+            )
+        return self
 
 
 class RunSettings(Settings):

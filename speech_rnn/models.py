@@ -86,6 +86,31 @@ def build_classifier(
     return keras.Model(inputs, logits, name=f"{settings.cell}_classifier")
 
 
+def build_in_a_row(classifier: keras.Model, n_clips: int) -> keras.Model:
+    """A classifier's twin that hears clips one after another and doesn't forget between them; it shares the weights.
+
+    Args:
+        classifier: made by :func:`build_classifier`.
+        n_clips: clips in a row, at least 1.
+
+    Returns:
+        A functional model: MFCC float32 [batch, n_clips, n_frames, n_mfcc] -> logits float32
+        [batch, n_clips, n_labels], after each clip; the first begins with zeros, each other with the states that the
+        one before it left.
+    """
+    n_frames, n_mfcc = classifier.input_shape[1:]
+    n_steps, width = classifier.get_layer("stack").target_shape
+    inputs = keras.Input((n_clips, n_frames, n_mfcc), name="mfcc")
+    x = classifier.get_layer("normalization")(inputs)
+    x = x[:, :, : n_steps * width // n_mfcc]
+    x = keras.layers.Reshape((n_clips * n_steps, width), name="stack")(x)
+    for index, layer in enumerate(recurrent_layers(classifier)):
+        row = keras.layers.RNN(layer.cell, return_sequences=True, dtype=layer.dtype_policy, name=f"row_{index}")
+        x = classifier.get_layer(f"dropout_{index}")(row(x))
+    ends = keras.layers.Reshape((n_clips, n_steps, x.shape[-1]), name="clips")(x)[:, :, -1]
+    return keras.Model(inputs, classifier.get_layer("logits")(ends), name=f"{classifier.name}_in_a_row")
+
+
 def recurrent_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The recurrent layers of a classifier, first to last."""
     return [layer for layer in model.layers if layer.name.startswith("recurrent_")]

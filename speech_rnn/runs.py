@@ -51,6 +51,7 @@ class RunRecord(Settings):
         labels: in the order of the scores.
         sources: the recordings.
         clips: number of items a training epoch hears.
+        begun_from: SHA-256 of the weights that the run began with; empty where they were drawn.
         made_with: versions of the libraries.
     """
 
@@ -59,6 +60,7 @@ class RunRecord(Settings):
     labels: Words
     sources: Annotated[tuple[SourceRecord, ...], Field(strict=False)]
     clips: int
+    begun_from: str = ""
     made_with: dict[str, str]
 
     @property
@@ -165,7 +167,11 @@ def classifier_of(record: RunRecord, state: dict[str, Any]) -> keras.Model:
 
 
 def new_record(
-    settings: RunSettings, labels: tuple[str, ...], sources: Sequence[SourceRecord], clips: int
+    settings: RunSettings,
+    labels: tuple[str, ...],
+    sources: Sequence[SourceRecord],
+    clips: int,
+    begun_from: str = "",
 ) -> RunRecord:
     """The record of a run that begins now."""
     libraries = ("speech-rnn", "keras", "tensorflow", "librosa", "numpy")
@@ -175,6 +181,7 @@ def new_record(
         labels=labels,
         sources=tuple(sources),
         clips=clips,
+        begun_from=begun_from,
         made_with={library: version(library) for library in libraries},
     )
 

@@ -8,6 +8,7 @@ the same weights as one that was not.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -32,12 +33,13 @@ from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.feature_cache import cached_features
-from speech_rnn.models import check_cell
+from speech_rnn.models import build_in_a_row, check_cell
 from speech_rnn.progress import progress
-from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
+from speech_rnn.runs import Run, RunRecord, SourceRecord, classifier_of, new_record, write_record
 from speech_rnn.settings import Settings
 
 CHECKPOINT_EVERY_S = 60.0
+INITIAL = "initial.npz"
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
 USUAL_CLIPS_HEARD = 1_800_000  # in a whole run, whatever the number of clips
@@ -110,7 +112,13 @@ def with_usual_epochs(settings: RunSettings, store: Store) -> RunSettings:
 
 
 def start(
-    folder: Path, settings: RunSettings, sources: Sequence[Source], names: Sequence[str], store: Store
+    folder: Path,
+    settings: RunSettings,
+    sources: Sequence[Source],
+    names: Sequence[str],
+    store: Store,
+    *,
+    begin_from: Run | None = None,
 ) -> RunRecord:
     """Lay down a new run; :func:`train` then runs it.
 
@@ -120,9 +128,10 @@ def start(
         sources: the recordings.
         names: what opens them again, one each.
         store: of those sources.
+        begin_from: a trained run whose weights and normalization this one begins with; drawn where not given.
 
     Raises:
-        ModelError: there is a run in the folder, or the cell is unknown.
+        ModelError: there is a run in the folder, the cell is unknown, or the run to begin from is of another kind.
         DataError: the task's words aren't there.
     """
     refuse_taken(folder)
@@ -135,10 +144,34 @@ def start(
         SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
         for name, source in zip(names, sources, strict=True)
     ]
+    if begin_from is not None:
+        _check_alike(begin_from, settings, task.labels)
     folder.mkdir(parents=True, exist_ok=True)
-    record = new_record(settings, task.labels, records, len(items))
+    digest = "" if begin_from is None else _keep_initial(folder, begin_from)
+    record = new_record(settings, task.labels, records, len(items), digest)
     write_record(folder, record)
     return record
+
+
+def _check_alike(run: Run, settings: RunSettings, labels: tuple[str, ...]) -> None:
+    """Raise :class:`ModelError` where a run's weights don't fit a new one."""
+    for what, theirs, ours in (
+        ("labels", run.labels, labels),
+        ("features", run.settings.features, settings.features),
+        ("model", run.settings.model, settings.model),
+    ):
+        if theirs != ours:
+            raise ModelError(
+                f"{run.folder} has other {what} than this run, so this run can't begin from it; make them the same"
+            )
+
+
+def _keep_initial(folder: Path, run: Run) -> str:
+    """The weights that a run begins with, kept in its folder; returns their digest."""
+    normalization = run.classifier.get_layer("normalization")
+    mean, variance = (np.asarray(part, np.float32).reshape(-1) for part in (normalization.mean, normalization.variance))
+    checkpoint.save(folder / INITIAL, run.classifier.weights, {"mean": mean.tolist(), "variance": variance.tolist()})
+    return hashlib.sha256((folder / INITIAL).read_bytes()).hexdigest()
 
 
 def train(
@@ -194,12 +227,17 @@ class _Trainer:
         if record.settings.model.precision == "mixed_float16":
             # Keras does this by itself only where the whole model has that policy.
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
-        self.model.compile(
+        # The same weights; what is trained hears clips in a row.
+        self.rows = self.settings.clips_in_a_row
+        self.learner = self.model if self.rows == 1 else build_in_a_row(self.model, self.rows)
+        self.learner.compile(
             self.optimizer, keras.losses.CategoricalCrossentropy(True, label_smoothing=self.settings.label_smoothing)
         )
         self.optimizer.build(self.model.trainable_variables)
         if self.resumed:
             checkpoint.load(self._checkpoint, self._variables)
+        elif record.begun_from:
+            checkpoint.load(folder / INITIAL, self.model.weights)
         self.validation = self.task.items("validation", 0, self.settings.seed)
         self.validation_features = self._validation_features(maker)
 
@@ -210,7 +248,7 @@ class _Trainer:
     @property
     def _variables(self) -> list[keras.Variable]:
         """All that changes; ``model.variables`` holds the state of dropout's generators, ``weights`` does not."""
-        return [*self.model.variables, *self.optimizer.variables]
+        return [*self.learner.variables, *self.optimizer.variables]
 
     def run(self, report: Callable[[Epoch], None]) -> None:
         """Train the epochs that are left and leave ``final.npz``."""
@@ -254,8 +292,13 @@ class _Trainer:
     def _step(self, features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
         """One step of the optimizer; the mean loss of the batch."""
         targets = np.eye(len(self.task.labels), dtype=np.float32)[labels]
-        self.model.reset_metrics()
-        return float(self.model.train_on_batch(features, targets))
+        if self.rows > 1:
+            # An epoch's last clips that fill no row are left out; they are others in each epoch.
+            n = max(1, len(features) // self.rows)
+            kept = np.resize(np.arange(len(features)), n * self.rows)
+            features, targets = (part[kept].reshape(n, self.rows, *part.shape[1:]) for part in (features, targets))
+        self.learner.reset_metrics()
+        return float(self.learner.train_on_batch(features, targets))
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         """Validate, keep the weights if they are the best, save; in an order in which a kill anywhere is harmless."""
@@ -309,6 +352,9 @@ class _Trainer:
         The variance is one for all coefficients. Each brought to its own, the high ones, which are mostly noise, would
         be as loud as those that carry the word: 2.7 points less after eight epochs of Speech Commands.
         """
+        if self.record.begun_from:
+            initial, _ = checkpoint.read(self.folder / INITIAL)
+            return _State(0, 0.0, 0.0, [], initial["mean"], initial["variance"])
         items = self.task.items("training", 0, self.settings.seed)[:NORMALIZATION_ITEMS]
         n, total, squares = 0, np.zeros(1), np.zeros(1)
         for features, _ in self.workers.batches(items, "training", batch_size=self.settings.batch_size):

@@ -19,12 +19,12 @@ from speech_rnn.config import (
     FeatureSettings,
     ModelSettings,
     RunSettings,
-    Settings,
     TaskSettings,
     TrainingSettings,
     is_label,
 )
 from speech_rnn.errors import SettingsError
+from speech_rnn.settings import Settings
 from tests.strategies import (
     RATES,
     augmentation_settings,

@@ -15,10 +15,12 @@ from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import open_store
 from speech_rnn.errors import ModelError
 from speech_rnn.export.artefact import export_run
+from speech_rnn.export.calibration import calibration_features
 from speech_rnn.features import mfcc as mfcc_of
 from speech_rnn.models import (
     CELLS,
     build_classifier,
+    build_in_a_row,
     build_step,
     count_parameters,
     macs_per_second,
@@ -234,6 +236,33 @@ def test_in_mixed_precision_layers_compute_in_half_and_weights_and_logits_stay_w
     assert all((np.asarray(now) != then).any() for now, then in zip(model.trainable_weights, before, strict=True))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_in_a_row_a_clip_begins_with_the_states_that_the_one_before_it_left(cell: str) -> None:
+    settings = ModelSettings(cell=cell, units=5, layers=2, stack=2, dropout=0.0)
+    classifier = build_classifier(settings, 7, N_MFCC, N_LABELS)
+    clips = mfcc(6, 7).reshape(2, 3, 7, N_MFCC)
+
+    logits = np.asarray(build_in_a_row(classifier, 3)(clips))
+
+    twin = build_step(classifier)
+    states = [keras.ops.zeros((2, size)) for size in state_sizes(classifier)]
+    for clip in range(3):
+        for step in range(3):
+            frames = keras.ops.convert_to_tensor(clips[:, clip, 2 * step : 2 * step + 2])
+            now, *states = twin([frames, *states], training=False)
+        np.testing.assert_allclose(logits[:, clip], now, atol=1e-6)
+    np.testing.assert_allclose(logits[:, 0], classifier(clips[:, 0]), atol=1e-6)
+
+
+def test_in_a_row_the_weights_are_the_classifiers_own(mgu: str) -> None:
+    classifier = build_classifier(ModelSettings(cell=mgu, units=5, layers=2, stack=2), 7, N_MFCC, N_LABELS)
+
+    row = build_in_a_row(classifier, 2)
+
+    assert [id(one) for one in row.trainable_variables] == [id(one) for one in classifier.trainable_variables]
+    assert len(row.variables) == len(classifier.variables)  # the states of dropout's generators among them
+
+
 @pytest.mark.slow
 def test_a_further_cell_is_one_line_and_trains_exports_and_recognizes(mgu: str, tmp_path: Path) -> None:
     source = FolderSource(write_tones(tmp_path / "tones"))
@@ -242,7 +271,7 @@ def test_a_further_cell_is_one_line_and_trains_exports_and_recognizes(mgu: str, 
     training.train(tmp_path / "run", store, workers=0)
     run = load_run(tmp_path / "run")
 
-    card = export_run(run, tmp_path / "model", name="tones")
+    card = export_run(run, tmp_path / "model", name="tones", calibration=calibration_features(run, store))
     recognizer = load(tmp_path / "model")
 
     assert card.model.cell == "mgu"

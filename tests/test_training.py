@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError, ModelError
-from speech_rnn.runs import RunRecord, load_run
+from speech_rnn.runs import Run, RunRecord, load_run
 from speech_rnn.training import Epoch, Interrupted, start, train
 from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 
@@ -37,8 +38,8 @@ class Recordings:
         self.source = FolderSource(write_tones(folder / "tones"))
         self.store = open_store([self.source], FEATURES, folder / "cache")
 
-    def start(self, folder: Path, settings: RunSettings) -> Path:
-        start(folder, settings, [self.source], [self.source.title], self.store)
+    def start(self, folder: Path, settings: RunSettings, begin_from: Run | None = None) -> Path:
+        start(folder, settings, [self.source], [self.source.title], self.store, begin_from=begin_from)
         return folder
 
     def run(self, folder: Path, settings: RunSettings, workers: int = 0) -> Path:
@@ -323,6 +324,49 @@ def test_another_seed_gives_other_weights(recordings_of_tones: Recordings, tmp_p
     one, other = (recordings_of_tones.run(tmp_path / str(seed), small_settings(seed=seed, epochs=1)) for seed in (1, 2))
 
     assert all(a != b for a, b in zip(arrays(one / "final.npz"), arrays(other / "final.npz"), strict=True) if any(a))
+
+
+@pytest.mark.usefixtures("eager")
+def test_clips_in_a_row_are_learned_together_and_a_stopped_run_of_them_is_the_same_too(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_settings("gru", clips_in_a_row=4)
+    whole = recordings_of_tones.run(tmp_path / "whole", settings)
+    alone = recordings_of_tones.run(tmp_path / "alone", small_settings("gru"))
+    folder = recordings_of_tones.start(tmp_path / "stopped", settings)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(BatchMaker, "batch", interrupt(5))
+        train(folder, recordings_of_tones.store, workers=0)
+
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert_same_run(folder, whole)
+    assert arrays(whole / "final.npz") != arrays(alone / "final.npz")
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_can_begin_with_the_weights_of_another(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    first = load_run(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1)))
+    still = small_settings(epochs=1, learning_rate=1e-12, weight_decay=0.0)
+
+    folder = recordings_of_tones.start(tmp_path / "second", still, begin_from=first)
+    train(folder, recordings_of_tones.store, workers=0)
+
+    second = load_run(folder)
+    for now, then in zip(second.classifier.get_weights(), first.classifier.get_weights(), strict=True):
+        np.testing.assert_allclose(now, then, atol=1e-6)
+    assert RunRecord.read(folder).begun_from == hashlib.sha256((folder / "initial.npz").read_bytes()).hexdigest()
+    normalizations = [run.classifier.get_layer("normalization") for run in (first, second)]
+    np.testing.assert_array_equal(*(one.mean for one in normalizations))
+
+
+def test_a_run_of_another_kind_is_not_begun_from(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    first = load_run(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1)))
+
+    with pytest.raises(ModelError, match="first has other model than this run, so this run can't begin from it"):
+        recordings_of_tones.start(tmp_path / "second", small_settings("gru"), begin_from=first)
+
+    assert not (tmp_path / "second").exists()
 
 
 @pytest.mark.usefixtures("eager")

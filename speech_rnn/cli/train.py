@@ -27,6 +27,7 @@ _FIELDS = {
     "batch_size": ("training", "batch_size"),
     "learning_rate": ("training", "learning_rate"),
     "seed": ("training", "seed"),
+    "clips_in_a_row": ("training", "clips_in_a_row"),
 }
 
 
@@ -79,13 +80,24 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
 @click.option("--learning-rate", type=float, help="At its highest.  [default: 0.002]")
 @click.option("--precision", metavar="NAME", help="float32, mixed_float16 or mixed_bfloat16.  [default: float32]")
 @click.option("--seed", type=int, help="The same seed gives the same weights.  [default: 1]")
+@click.option(
+    "--clips-in-a-row",
+    type=int,
+    help="Clips that are heard one after another without forgetting: above 1 for streams in carry mode.  [default: 1]",
+)
+@click.option(
+    "--begin-from",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Begin with the best weights of a trained run, and with its settings.",
+)
 @click.option("--no-augmentation", is_flag=True, help="Leave the training clips as they are.")
 @click.option(
     "--settings",
     "settings_file",
     type=click.Path(path_type=Path),
     metavar="FILE.json",
-    help='Settings to start from, as in a run\'s run.json under "settings"; options go before them.',
+    help="Settings to start from, a run's run.json for instance; options go before them.",
 )
 @click.option(
     "--set",
@@ -118,6 +130,7 @@ def command(
     assignments: tuple[str, ...],
     output: Path | None,
     resume: Path | None,
+    begin_from: Path | None,
     cache: Path,
     workers: int | None,
     **options: Any,
@@ -134,7 +147,7 @@ def command(
     """
     given = sorted(name for name, value in options.items() if value is not None)
     if resume is not None:
-        if sources or given or f_max or assignments or settings_file or output or no_augmentation:
+        if sources or given or f_max or assignments or settings_file or output or no_augmentation or begin_from:
             raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
         with quiet():
             from speech_rnn.cli.training_report import resume_run
@@ -143,6 +156,10 @@ def command(
         return
     if not sources:
         raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'.")
+    if begin_from is not None:
+        if settings_file is not None:
+            raise click.UsageError("--begin-from takes the settings of that run; leave --settings out.")
+        settings_file = begin_from / "run.json"
     assigned = {assignment.partition("=")[0] for assignment in assignments}
     auto_f_max = f_max == "auto" or (f_max is None and settings_file is None and "features.f_max" not in assigned)
     auto_epochs = options["epochs"] is None and settings_file is None and "training.epochs" not in assigned
@@ -154,7 +171,9 @@ def command(
     with quiet():
         from speech_rnn.cli.training_report import new_run
 
-    new_run(output, sources, settings, cache, workers, auto_f_max=auto_f_max, auto_epochs=auto_epochs)
+    new_run(
+        output, sources, settings, cache, workers, auto_f_max=auto_f_max, auto_epochs=auto_epochs, begin_from=begin_from
+    )
 
 
 def _settings(
@@ -165,7 +184,7 @@ def _settings(
         settings = RunSettings()
     else:
         try:
-            settings = RunSettings.from_json(file.read_bytes())
+            settings = RunSettings.from_json(_settings_of(file.read_bytes()))
         except OSError as error:
             raise SettingsError(f"{file} can't be read ({error.strerror}); give a file of settings") from None
     if no_augmentation:
@@ -188,6 +207,17 @@ def _settings(
         # What a rate can't carry the recordings can't either.
         values["features"].setdefault("f_max", min(settings.features.f_max, 0.475 * rate))
     return settings.changed(**{part: getattr(settings, part).changed(**fields) for part, fields in values.items()})
+
+
+def _settings_of(content: bytes) -> bytes:
+    """Settings as they are, or those in a run's ``run.json``."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
+        return json.dumps(values["settings"]).encode()
+    return content
 
 
 def _value(text: str) -> Any:

@@ -15,7 +15,7 @@ from speech_rnn.evaluation import wilson_interval
 from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
 from speech_rnn.progress import duration
-from speech_rnn.runs import RunRecord
+from speech_rnn.runs import RunRecord, load_run
 
 
 def new_run(
@@ -27,8 +27,10 @@ def new_run(
     *,
     auto_f_max: bool,
     auto_epochs: bool,
+    begin_from: Path | None = None,
 ) -> None:
     """Prepare, lay down and run a run."""
+    initial = None if begin_from is None else load_run(begin_from)
     training.refuse_taken(folder)
     check_cell(settings.model.cell)  # before minutes of decoding
     prepared = prepare(names, settings, cache, auto_f_max=auto_f_max)
@@ -38,7 +40,7 @@ def new_run(
     if features.f_max != settings.features.f_max:
         print(f"f_max is {features.f_max:.0f} Hz: some of the recordings carry nothing above")
     settings = training.with_usual_epochs(prepared.settings, prepared.store) if auto_epochs else prepared.settings
-    record = training.start(folder, settings, prepared.sources, prepared.names, prepared.store)
+    record = training.start(folder, settings, prepared.sources, prepared.names, prepared.store, begin_from=initial)
     _run(folder, record, prepared.store, workers)
 
 

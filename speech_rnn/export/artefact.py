@@ -27,6 +27,7 @@ from speech_rnn.card import CARD_FILE, Agreement, Card, DataSource, Figure, File
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.front_end import FrontEnd
+from speech_rnn.export.metadata import with_audio_metadata
 from speech_rnn.export.probes import BOUND, BOUNDS, CHIRP, Scores, check, keras_scores, make_probes, stepwise_scores
 from speech_rnn.export.readme import readme
 from speech_rnn.export.saved_model import load_signatures, write_saved_model
@@ -148,7 +149,7 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
             hold(file, partial(_through_signature, model), BOUNDS[form])
             bar.advance()
             if form == "float32":
-                (folder / CLIP_FILE).write_bytes(clip_file(card, front_end, step))
+                (folder / CLIP_FILE).write_bytes(_for_mediapipe(clip_file(card, front_end, step), card))
                 recognizer = Recognizer(card, (folder / CLIP_FILE).read_bytes(), model)
                 hold(CLIP_FILE, partial(_clip_by_clip, recognizer))
                 bar.advance()
@@ -158,6 +159,17 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
     card = card.with_files({file: _entry(file, path, agreements.get(file, {})) for file, path in entries.items()})
     (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     return card
+
+
+def _for_mediapipe(clip: bytes, card: Card) -> bytes:
+    """The clip file with what MediaPipe's AudioClassifier must be told."""
+    return with_audio_metadata(
+        clip,
+        name=card.name,
+        description=f"Which of {len(card.labels)} labels is heard in {card.features.clip_s:g} s of sound.",
+        sample_rate=card.features.sample_rate,
+        labels=card.labels,
+    )
 
 
 def _clip_by_clip(recognizer: Recognizer, clips: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from speech_rnn.card import Agreement, Card
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.features import mfcc
+from speech_rnn.stream_model import StreamForm
 from speech_rnn.tflite_file import SCORES
 
 Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # float32 [clips, clip_length] -> float32 [clips, labels]
@@ -26,7 +27,7 @@ _SPEECH = Path(__file__).with_name("probe.flac")
 BOUND = 1e-4
 # Of a score, by the precision of the classifier. In eight bits the worst of 4,443 real clips was off by 0.06 (dynamic)
 # and 0.16 (int8) where two labels were equally likely, and the accuracy was the same within 0.1 points.
-BOUNDS: dict[str, float] = {"float32": BOUND, "float16": 5e-3, "dynamic": 0.1, "int8": 0.2}
+BOUNDS: Mapping[StreamForm, float] = {"float32": BOUND, "float16": 5e-3, "dynamic": 0.1, "int8": 0.2}
 # Beside a clean tone all bands lie at the rounding noise of a float32 FFT, and the logarithm magnifies it: librosa,
 # TensorFlow and TFLite differ there by up to 3e-2 in an MFCC. No recording is so clean.
 CHIRP = "chirp"

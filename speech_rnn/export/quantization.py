@@ -61,8 +61,14 @@ def integer_core(classifier: keras.Model, card: Card, calibration: NDArray[np.fl
     # Each coefficient's reach, but for one value in a thousand, in the units that the first layer knows.
     reach = np.quantile(np.abs(np.asarray(normalization(calibration))), 0.999, axis=(0, 1))
     reach = np.maximum(reach, 1e-3 * reach.max()).astype(np.float32)
+    features = card.features
     scaled = build_classifier(
-        card.model, card.features.n_frames, card.features.n_mfcc, len(card.labels), mean=mean, variance=variance
+        card.model.changed(precision="float32"),
+        features.n_frames,
+        features.n_mfcc,
+        len(card.labels),
+        mean=mean,
+        variance=variance,
     )
     scaled.set_weights(classifier.get_weights())
     kernel = getattr(recurrent_layers(scaled)[0].cell, "kernel", None)

@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from speech_rnn.config import FeatureSettings, ModelSettings, RunSettings
+from speech_rnn.features import mfcc
 from speech_rnn.models import build_classifier
 from speech_rnn.runs import Run, RunRecord, SourceRecord
 
@@ -46,3 +48,10 @@ def make_run(
         made_with={},
     )
     return Run(Path("runs/in-memory"), record, classifier, history)
+
+
+def calibration(features: FeatureSettings = FEATURES) -> NDArray[np.float32]:
+    """Features of noise of every level, as training clips would give them."""
+    rng = np.random.default_rng(11)
+    levels = 10.0 ** rng.uniform(-4.5, -0.5, (64, 1))
+    return mfcc(rng.normal(0.0, levels, (64, features.clip_length)).astype(np.float32), features)

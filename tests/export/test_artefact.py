@@ -13,22 +13,25 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
-import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 import speech_rnn
 from speech_rnn import progress
 from speech_rnn.card import Card, Figure
-from speech_rnn.config import FeatureSettings
+from speech_rnn.config import DetectorConfig, FeatureSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.export import artefact
 from speech_rnn.export.artefact import export_run
-from speech_rnn.export.tflite import convert_clip
+from speech_rnn.export.probes import BOUNDS, stepwise_scores
+from speech_rnn.export.saved_model import load_signatures
+from speech_rnn.export.tflite import convert_step
 from speech_rnn.models import CELLS
 from speech_rnn.runs import Run
-from speech_rnn.tflite_file import operators
-from tests.export.runs_in_memory import FEATURES, LABELS, make_run
+from speech_rnn.streaming import Stream
+from speech_rnn.tflite_file import metadata, operators
+from tests.export.runs_in_memory import FEATURES, LABELS, calibration, make_run
 
 
 class MinimalCell(keras.layers.Layer):
@@ -67,7 +70,13 @@ def run() -> Run:
 @pytest.fixture(scope="module")
 def folder(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "gru-4"
-    export_run(run, folder, name="gru-4", figures=[Figure(name="accuracy", value=0.9, synthetic=True, data="corpus")])
+    export_run(
+        run,
+        folder,
+        name="gru-4",
+        figures=[Figure(name="accuracy", value=0.9, synthetic=True, data="corpus")],
+        calibration=calibration(),
+    )
     return folder
 
 
@@ -111,7 +120,7 @@ def test_every_form_of_every_cell_gives_the_scores_of_librosa_and_keras(
 ) -> None:
     run = make_run(cell=cell, layers=layers, stack=stack)
 
-    export_run(run, tmp_path / "model", name="model")
+    card = export_run(run, tmp_path / "model", name="model", calibration=calibration())
 
     waveforms = clips()
     expected = expected_scores(run, waveforms)
@@ -119,17 +128,50 @@ def test_every_form_of_every_cell_gives_the_scores_of_librosa_and_keras(
     recognizer = speech_rnn.load(tmp_path / "model")
     tflite = [list(recognizer.predict(clip, FEATURES.sample_rate).scores.values()) for clip in waveforms]
     np.testing.assert_allclose(tflite, expected, atol=1e-4)
-    saved = tf.saved_model.load(str(tmp_path / "model" / "saved_model"))
-    batch = saved.signatures["serving_default"](waveform=tf.constant(waveforms))["scores"]
-    np.testing.assert_allclose(batch, expected, atol=1e-4)
+    signatures = load_signatures(tmp_path / "model" / "saved_model")
+    np.testing.assert_allclose(signatures["serving_default"](waveform=waveforms)["scores"], expected, atol=1e-4)
+    np.testing.assert_allclose(stepwise_scores(signatures["stream"], card, waveforms), expected, atol=1e-4)
+    for form, bound in BOUNDS.items():
+        model = speech_rnn.load(tmp_path / "model", form).stream_model
+        runner = Interpreter(model_content=model.content).get_signature_runner("stream")
+        one_by_one = [stepwise_scores(runner, card, clip[np.newaxis])[0] for clip in waveforms]
+        np.testing.assert_allclose(one_by_one, expected, atol=bound)
+        streamed = [Stream(model, DetectorConfig()).accept_scores(clip, FEATURES.sample_rate)[1] for clip in waveforms]
+        np.testing.assert_allclose(np.concatenate(streamed), expected, atol=bound)
 
 
-def test_the_tflite_file_has_only_operators_that_are_built_in(folder: Path) -> None:
-    found = operators((folder / "clip.tflite").read_bytes())
+def test_every_tflite_file_has_only_operators_that_are_built_in(folder: Path) -> None:
+    files = {path.name: operators(path.read_bytes()) for path in folder.rglob("*.tflite")}
 
-    assert "WHILE" in found
-    assert "RFFT2D" in found
-    assert not [name for name in found if name.startswith(("custom", "operator"))]
+    assert {"clip.tflite", "stream.tflite", "stream_float16.tflite", "stream_dynamic.tflite", "stream_int8.tflite"} <= {
+        *files
+    }
+    for name, found in files.items():
+        assert not [kind for kind in found if kind.startswith(("custom", "operator"))], name
+        assert not {"WHILE", "IF", "CALL_ONCE", "VAR_HANDLE"} & set(found), name
+    assert "RFFT2D" in files["clip.tflite"]
+
+
+def test_the_clip_file_is_one_graph_as_mediapipe_demands(folder: Path) -> None:
+    model = schema.Model.GetRootAs((folder / "clip.tflite").read_bytes(), 0)
+
+    assert model.SubgraphsLength() == 1
+    assert metadata(model, "TFLITE_METADATA") is not None
+
+
+def test_integers_are_integers_but_for_sound_normalization_and_scores(folder: Path) -> None:
+    model = schema.Model.GetRootAs((folder / "stream_int8.tflite").read_bytes(), 0)
+    step = next(graph for graph in map(model.Subgraphs, range(3)) if graph.Name() == b"step")
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+
+    in_float = []
+    for operator in map(step.Operators, range(step.OperatorsLength())):
+        kind = names[model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()]
+        types = {step.Tensors(operator.Outputs(i)).Type() for i in range(operator.OutputsLength())}
+        if schema.TensorType.FLOAT32 in types:
+            in_float.append(kind)
+    # What stands around the integers: normalization, states and logits out, scores.
+    assert set(in_float) == {"SUB", "MUL", "RESHAPE", "DEQUANTIZE", "SOFTMAX"}
 
 
 def test_the_tflite_file_can_be_called_by_the_names_of_its_signature(folder: Path, run: Run) -> None:
@@ -205,10 +247,10 @@ def test_every_example_in_the_readme_runs_as_it_stands(folder: Path, run: Run, m
         said = io.StringIO()
         exec(example, {"print": lambda *values, said=said: said.write(" ".join(map(str, values)))})
         printed.append(said.getvalue())
-    assert len(printed) == 3
+    assert len(printed) == 4
     assert printed[0].startswith(f"{LABELS[best]} 0.")
     assert printed[1].startswith(f"{LABELS[best]} 0.")
-    assert printed[2] == "(2, 4)"
+    assert printed[3] == "(2, 4)"
 
 
 def test_a_run_in_mixed_precision_is_exported_in_float32_and_the_converter_is_not_heard(
@@ -219,7 +261,7 @@ def test_a_run_in_mixed_precision_is_exported_in_float32_and_the_converter_is_no
     twin = make_run()
     twin.classifier.set_weights(run.classifier.get_weights())
 
-    export_run(run, tmp_path / "model", name="model")
+    export_run(run, tmp_path / "model", name="model", calibration=calibration())
 
     clip = clips()[:1]
     scores = speech_rnn.load(tmp_path / "model").scores(clip[0])
@@ -230,15 +272,15 @@ def test_a_run_in_mixed_precision_is_exported_in_float32_and_the_converter_is_no
 def test_a_file_that_differs_from_keras_is_not_shipped(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def convert_other_weights(classifier: keras.Model, *arguments: Any) -> bytes:
+    def convert_other_weights(classifier: keras.Model, *arguments: Any) -> Any:
         other = make_run().classifier
         other.set_weights([1.01 * weight for weight in classifier.get_weights()])
-        return convert_clip(other, *arguments)
+        return convert_step(other, *arguments)
 
-    monkeypatch.setattr(artefact, "convert_clip", convert_other_weights)
+    monkeypatch.setattr(artefact, "convert_step", convert_other_weights)
 
-    with pytest.raises(ModelError, match=r"clip\.tflite is not shipped: on the probe '.*' a score is .* off Keras"):
-        export_run(run, tmp_path / "model", name="model")
+    with pytest.raises(ModelError, match=r"stream\.tflite is not shipped: on the probe '.*' a score is .* off Keras"):
+        export_run(run, tmp_path / "model", name="model", calibration=calibration())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -251,15 +293,17 @@ def test_a_model_is_replaced_and_anything_else_is_left_alone(
     (tmp_path / "file").write_text("content")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "card.json").touch()
-    monkeypatch.setattr(artefact, "_write", lambda folder, _, card: [(folder / "card.json").write_text("new"), card][1])
+    monkeypatch.setattr(
+        artefact, "_write", lambda folder, _, card, __: [(folder / "card.json").write_text("new"), card][1]
+    )
 
     with pytest.raises(ModelError, match=r"notes is there already and is no model; remove it, or give another folder"):
-        export_run(run, tmp_path / "notes", name="model")
+        export_run(run, tmp_path / "notes", name="model", calibration=calibration())
     with pytest.raises(ModelError, match="file is a file; give a folder"):
-        export_run(run, tmp_path / "file", name="model")
-    export_run(run, tmp_path / "model", name="model")
+        export_run(run, tmp_path / "file", name="model", calibration=calibration())
+    export_run(run, tmp_path / "model", name="model", calibration=calibration())
     monkeypatch.chdir(tmp_path / "model")
-    export_run(run, Path(), name="model")
+    export_run(run, Path(), name="model", calibration=calibration())
 
     assert (tmp_path / "notes" / "mine.txt").read_text() == "dear diary"
     assert (tmp_path / "model" / "card.json").read_text() == "new"
@@ -270,7 +314,7 @@ def test_a_name_that_no_model_may_have_is_refused_before_anything_is_written(
     name: str, run: Run, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=r"card: name: .* must be 1 to 64 letters"):
-        export_run(run, tmp_path / "model", name=name)
+        export_run(run, tmp_path / "model", name=name, calibration=calibration())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -278,22 +322,24 @@ def test_a_name_that_no_model_may_have_is_refused_before_anything_is_written(
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="no folder here refuses everybody")
 def test_a_place_that_cannot_be_written_is_named(run: Run) -> None:
     with pytest.raises(ModelError, match=r"/proc/model can't be written"):
-        export_run(run, Path("/proc/model"), name="model")
+        export_run(run, Path("/proc/model"), name="model", calibration=calibration())
 
 
 def test_the_card_does_not_tell_where_the_recordings_lie_on_the_users_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artefact, "_write", lambda folder, _, card: card)
+    monkeypatch.setattr(artefact, "_write", lambda folder, _, card, __: card)
 
-    card = export_run(make_run(source="/home/alice/secret/words"), tmp_path / "model", name="model")
+    card = export_run(
+        make_run(source="/home/alice/secret/words"), tmp_path / "model", name="model", calibration=calibration()
+    )
 
     assert card.data[0].title == "words"
     assert "alice" not in card.to_json()
 
 
 def test_the_best_epoch_and_its_accuracy_stand_in_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artefact, "_write", lambda folder, _, card: card)
+    monkeypatch.setattr(artefact, "_write", lambda folder, _, card, __: card)
     history = tuple(
         {
             "epoch": epoch,
@@ -308,7 +354,7 @@ def test_the_best_epoch_and_its_accuracy_stand_in_the_card(tmp_path: Path, monke
         for epoch, loss, accuracy in [(1, 0.9, 0.7), (2, 0.4, 0.9), (3, 0.3, 0.9), (4, 0.2, 0.8)]
     )
 
-    card = export_run(make_run(history=history), tmp_path / "model", name="model")
+    card = export_run(make_run(history=history), tmp_path / "model", name="model", calibration=calibration())
 
     assert (card.training.epochs, card.training.best_epoch) == (4, 3)
     (figure,) = card.figures

@@ -14,8 +14,18 @@ from ai_edge_litert.interpreter import Interpreter
 from speech_rnn.errors import ModelError
 from speech_rnn.export.metadata import audio_metadata, with_audio_metadata
 from speech_rnn.runtime import Recognizer
+from speech_rnn.stream_model import StreamModel
 from speech_rnn.tflite_file import operators
-from tests.tflite_models import CLIP_LENGTH, LABELS, expected_scores, make_card, make_model, make_weights
+from tests.tflite_models import (
+    CLIP_LENGTH,
+    LABELS,
+    expected_scores,
+    make_card,
+    make_model,
+    make_stream_model,
+    make_stream_weights,
+    make_weights,
+)
 
 
 def described(model: bytes, **changes: Any) -> bytes:
@@ -103,7 +113,9 @@ def test_the_model_gives_the_same_scores_and_keeps_its_card(plain: bytes) -> Non
 
     model = described(plain)
 
-    scores = Recognizer(make_card(), model).scores(clip)
+    card = make_card()
+    stream = StreamModel(card, make_stream_model(make_stream_weights(card), card, card.to_json()))
+    scores = Recognizer(card, model, stream).scores(clip)
     np.testing.assert_allclose(scores, expected_scores(make_weights(), clip), atol=1e-6)
     assert operators(model) == operators(plain)
     interpreter = Interpreter(model_content=model)

@@ -4,13 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
+from speech_rnn.card import Card, TrainingSummary
+from speech_rnn.config import DetectorConfig, ModelSettings
 from speech_rnn.errors import ModelError
-from speech_rnn.export.front_end import FrontEnd
-from speech_rnn.export.tflite import convert_clip
-from speech_rnn.models import CELLS
-from tests.export.runs_in_memory import FEATURES, make_run
+from speech_rnn.export.probes import keras_scores
+from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, stream_file
+from speech_rnn.models import CELLS, recurrent_layers, state_sizes
+from speech_rnn.runtime import Recognizer
+from speech_rnn.stream_model import StreamModel
+from speech_rnn.streaming import Stream
+from tests.export.runs_in_memory import FEATURES, LABELS, make_run
 
 
 class InverseErrorCell(keras.layers.SimpleRNNCell):
@@ -38,13 +44,95 @@ def test_a_cell_that_tflite_has_no_operators_for_is_refused_on_one_line_and_in_s
     with pytest.raises(
         ModelError, match=r"'inverse_classifier' can't be converted to TFLite \(.*take a cell"
     ) as caught:
-        convert_clip(classifier, FrontEnd(FEATURES), FEATURES.clip_length, "{}")
+        convert_step(classifier)
 
     assert str(caught.value).isprintable()
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_same_model_gives_the_same_bytes() -> None:
-    arguments = make_run().classifier, FrontEnd(FEATURES), FEATURES.clip_length, "{}"
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_clip_and_stream_of_every_cell_say_what_librosa_and_keras_say_whatever_the_chunks(
+    cell: str, layers: int
+) -> None:
+    classifier = make_run(cell=cell, layers=layers).classifier
+    card = card_of(classifier, cell, layers)
+    front_end, step = convert_front_end(card), convert_step(classifier)
+    samples = np.random.default_rng(layers).normal(0, 0.1, 2 * FEATURES.clip_length).astype(np.float32)
 
-    assert convert_clip(*arguments) == convert_clip(*arguments)
+    stream_model = StreamModel(card, stream_file(card, front_end, step))
+    recognizer = Recognizer(card, clip_file(card, front_end, step), stream_model)
+
+    starts = range(0, len(samples) - card.heard_length + 1, 2 * card.step_length)
+    padded = np.pad(samples, (0, FEATURES.clip_length))
+    clips = np.stack([padded[start : start + FEATURES.clip_length] for start in starts])
+    expected = keras_scores(classifier, FEATURES, clips)
+    np.testing.assert_allclose([recognizer.scores(clip) for clip in clips], expected, atol=1e-4)
+    config = DetectorConfig(interval_s=2 * card.step_length / FEATURES.sample_rate)
+    for length in (1, 7, 160, 999, len(samples)):
+        stream = recognizer.stream(config)
+        scores = [
+            stream.accept_scores(samples[at : at + length], FEATURES.sample_rate)[1]
+            for at in range(0, len(samples), length)
+        ]
+        np.testing.assert_allclose(np.concatenate(scores), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("hop_length", "stack", "clip_length"),
+    [(256, 1, 1_024), (256, 2, 2_000), (100, 5, 1_800), (1, 1, 260), (37, 3, 999)],
+)
+def test_frames_that_do_not_overlap_or_nearly_do_stream_too(hop_length: int, stack: int, clip_length: int) -> None:
+    features = FEATURES.changed(hop_length=hop_length, clip_length=clip_length)
+    classifier = make_run(features=features, stack=stack).classifier
+    card = card_of(classifier, "gru", 1, features=features, stack=stack)
+    clips = np.random.default_rng(0).normal(0, 0.1, (2, clip_length)).astype(np.float32)
+
+    model = StreamModel(card, stream_file(card, convert_front_end(card), convert_step(classifier)))
+
+    expected = keras_scores(classifier, features, clips)
+    for clip, scores in zip(clips, expected, strict=True):
+        streamed = Stream(model, DetectorConfig(interval_s=60.0)).accept_scores(clip, features.sample_rate)[1]
+        np.testing.assert_allclose(streamed, [scores], atol=1e-4)
+
+
+def test_the_same_model_gives_the_same_bytes() -> None:
+    classifier = make_run().classifier
+    card = card_of(classifier, "gru", 1)
+
+    first, second = (
+        [make(card, convert_front_end(card), convert_step(classifier)) for make in (clip_file, stream_file)]
+        for _ in range(2)
+    )
+
+    assert first == second
+
+
+def test_each_weight_is_in_a_file_once() -> None:
+    classifier = make_run(units=64).classifier
+    card = card_of(classifier, "gru", 1, units=64)
+    front_end, step = convert_front_end(card), convert_step(classifier)
+    weights = 4 * sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights)
+
+    clip, stream = clip_file(card, front_end, step), stream_file(card, front_end, step)
+
+    for layer in recurrent_layers(classifier):
+        for kernel in (layer.cell.kernel, layer.cell.recurrent_kernel):
+            content = np.asarray(kernel).T.astype("<f4").tobytes()
+            assert clip.count(content) == stream.count(content) == 1
+    assert weights < len(stream) < weights + 80_000
+
+
+def card_of(classifier: keras.Model, cell: str, layers: int, **changed: Any) -> Card:
+    features = changed.pop("features", FEATURES)
+    return Card.make(
+        name="in-memory",
+        labels=LABELS,
+        features=features,
+        model=ModelSettings(**{"cell": cell, "layers": layers, "units": 8, "stack": 2, **changed}),
+        states=tuple(state_sizes(classifier)),
+        parameters=1,
+        macs_per_second=1.0,
+        synthetic=True,
+        training=TrainingSummary(weights="untrained"),
+    )

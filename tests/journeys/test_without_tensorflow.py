@@ -16,7 +16,7 @@ import soundfile
 from speech_rnn import load
 from speech_rnn.cli.main import COMMANDS
 from speech_rnn.export.artefact import export_run
-from tests.export.runs_in_memory import FEATURES, make_run
+from tests.export.runs_in_memory import FEATURES, calibration, make_run
 
 CHECKOUT = Path(__file__).parents[2]
 WORKSHOP = ("jinja2", "keras", "librosa", "matplotlib", "scipy", "tensorflow", "tensorflow_datasets")
@@ -48,7 +48,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "gru-4"
-    export_run(make_run(), folder, name="gru-4")
+    export_run(make_run(), folder, name="gru-4", calibration=calibration())
     return folder
 
 
