@@ -33,6 +33,8 @@ STREAM_FILES: Mapping[StreamForm, str] = {
     "int8": "stream_int8.tflite",
 }
 
+ROWS_AT_ONCE = 512  # more would only take memory: LiteRT keeps what a call needed
+
 _AGAIN = "export the model again"
 _REMARK = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 _starting = threading.Lock()
@@ -93,6 +95,15 @@ class StreamModel:
         shapes, right = [state.shape for state in states], [(len(frames), size) for size in self.card.states]
         if shapes != right:
             raise ModelError(f"states of shapes {clipped(shapes)} must be {clipped(right)}; take those of this model")
+        if len(frames) > ROWS_AT_ONCE:
+            parts = [
+                self.step(
+                    frames[start : start + ROWS_AT_ONCE], [state[start : start + ROWS_AT_ONCE] for state in states]
+                )
+                for start in range(0, len(frames), ROWS_AT_ONCE)
+            ]
+            new = [np.concatenate(some) for some in zip(*(states for _, states in parts), strict=True)]
+            return np.concatenate([scores for scores, _ in parts]), new
         named = {f"state_{i}": state for i, state in enumerate(states)}
         found = self._runner(STEP)(frames=frames, **named)
         scores: NDArray[np.float32] = found[SCORES]
