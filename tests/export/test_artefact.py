@@ -247,10 +247,11 @@ def test_every_example_in_the_readme_runs_as_it_stands(folder: Path, run: Run, m
         said = io.StringIO()
         exec(example, {"print": lambda *values, said=said: said.write(" ".join(map(str, values)))})
         printed.append(said.getvalue())
-    assert len(printed) == 4
+    assert len(printed) == 5
     assert printed[0].startswith(f"{LABELS[best]} 0.")
-    assert printed[1].startswith(f"{LABELS[best]} 0.")
-    assert printed[3] == "(2, 4)"
+    assert printed[2].startswith(f"{LABELS[best]} 0.")
+    assert printed[3] == str(best)
+    assert printed[4] == "(2, 4)"
 
 
 def test_a_run_in_mixed_precision_is_exported_in_float32_and_the_converter_is_not_heard(
