@@ -17,10 +17,11 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from speech_rnn.config import DetectorConfig, Settings
+from speech_rnn.config import DetectorConfig
 from speech_rnn.data.streams import Said
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import Record, wilson_interval
+from speech_rnn.settings import Settings
 from speech_rnn.text import percent
 
 FALSE_ALARMS_PER_HOUR = (0.5, 1.0, 2.0)  # what people bear

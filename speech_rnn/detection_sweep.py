@@ -173,7 +173,7 @@ def smooth(
     smoothed = np.empty_like(scores)
     for row, (time, raw) in enumerate(zip(times.tolist(), scores, strict=True)):
         detector.update(time, raw)
-        smoothed[row] = detector.scores
+        smoothed[row] = detector.smoothed
     return smoothed
 
 
@@ -191,16 +191,15 @@ def detect(
     Returns:
         Times and labels of the detections.
     """
-    needed = np.array(
-        [np.inf if one.startswith("_") else config.thresholds.get(one, config.threshold) for one in labels]
+    thresholds = np.array(
+        [np.inf if label.startswith("_") else config.threshold_of(label) for label in labels], np.float32
     )
-    exact = smoothed.astype(np.float64)
-    reached = np.where(exact >= needed, exact, -1.0)
-    rows = np.flatnonzero(reached.max(axis=1, initial=-1.0) >= 0)
-    best, at = reached[rows].argmax(axis=1), times[rows]
+    margins = smoothed - thresholds
+    rows = np.flatnonzero(margins.max(axis=1, initial=-np.inf) >= 0)
+    best, at = margins[rows].argmax(axis=1), times[rows]
     chosen: list[int] = []
     row = 0
     while row < len(rows):
         chosen.append(row)
-        row = max(row + 1, int(np.searchsorted(at, at[row] + config.refractory_s)))
+        row = max(row + 1, int(np.searchsorted(at, at[row] + config.refractory_s - 1e-9)))
     return at[chosen].tolist(), [labels[index] for index in best[chosen].tolist()]

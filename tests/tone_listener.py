@@ -69,7 +69,7 @@ class ToneRecognizer:
     clip_length = LENGTH
 
     def __init__(self, **card: Any) -> None:
-        self.card: Card = make_card(labels=TONE_LABELS, features=FEATURES, **card)
+        self.card: Card = make_card(**{"labels": TONE_LABELS, "features": FEATURES, "states": (4,), **card})
 
     def stream(self, config: DetectorConfig | None = None) -> ToneStream:
         return ToneStream(config or DetectorConfig())

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from speech_rnn.audio import FULL_SCALE_INT16
-from speech_rnn.config import Probability, Settings
+from speech_rnn.config import Probability
 from speech_rnn.data.augmentation import active_rms
 from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.store import Store
 from speech_rnn.draws import generator
 from speech_rnn.errors import DataError
+from speech_rnn.settings import Settings
 
 STREAMS_VERSION = 1  # another one whenever the same settings give other streams
 
