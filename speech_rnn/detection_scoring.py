@@ -279,7 +279,7 @@ class DetectionReport(Record):
     def operating_points(self) -> tuple[tuple[str, OperatingPoint | None], ...]:
         """Where one would set a detector: (why, the figures there); ``None`` where no threshold gets there."""
         return (
-            ("the model's own", self.default),
+            ("own threshold", self.default),
             *((f"≤ {rate:g} false/h", self.at_false_alarms(rate)) for rate in FALSE_ALARMS_PER_HOUR),
             (f"≤ {100 * MISSES:g} % misses", self.at_misses(MISSES)),
         )

@@ -24,7 +24,7 @@ from speech_rnn.config import FeatureSettings
 from speech_rnn.detection_scoring import CAUSES, DetectionReport
 from speech_rnn.evaluation import Evaluation
 from speech_rnn.progress import duration
-from speech_rnn.text import interval, percent, plain
+from speech_rnn.text import interval, percent, plain, rate
 
 WORST = 10  # speakers and mistakes in a table
 
@@ -278,10 +278,6 @@ def _bytes(number: int) -> str:
     return f"{number / 1e6:.2f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"
 
 
-def _rate(number: float) -> str:
-    return f"{number:,.2f}"
-
-
 def _seconds(number: float | None) -> str:
     return "–" if number is None else f"{number:.2f} s"
 
@@ -315,7 +311,7 @@ def _render(template: str, **values: Any) -> str:
         "large": _large,
         "milliseconds": _milliseconds,
         "percent": percent,
-        "rate": _rate,
+        "rate": rate,
         "seconds": _seconds,
         "short": plain,
     }

@@ -160,9 +160,9 @@ def test_the_page_of_streams_shows_each_operating_point() -> None:
     own = made.default
     assert own.miss is not None
     assert own.delay_median_s is not None
-    assert rows["the model's own"][:2] == [f"{own.threshold:.4g}", f"{100 * own.miss:.1f} %"]
-    assert rows["the model's own"][3] == f"{own.per_hour:.2f}"
-    assert rows["the model's own"][5] == f"{own.delay_median_s:.2f} s"
+    assert rows["own threshold"][:2] == [f"{own.threshold:.4g}", f"{100 * own.miss:.1f} %"]
+    assert rows["own threshold"][3] == f"{own.per_hour:.2f}"
+    assert rows["own threshold"][5] == f"{own.delay_median_s:.2f} s"
     one = made.at_false_alarms(1.0)
     assert one is not None
     assert rows["≤ 1 false/h"][0] == f"{one.threshold:.4g}"

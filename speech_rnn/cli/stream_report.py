@@ -22,12 +22,12 @@ from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import open_store
 from speech_rnn.data.stream_files import truth_beside
 from speech_rnn.data.streams import StreamBuilder
-from speech_rnn.detection_scoring import DetectionReport, DetectionReports, OperatingPoint
+from speech_rnn.detection_scoring import DetectionFigures, DetectionReport, DetectionReports, OperatingPoint
 from speech_rnn.detection_sweep import ScoredStream, report
 from speech_rnn.errors import DataError
 from speech_rnn.runtime import Recognizer
 from speech_rnn.stream_scoring import score_built, score_files
-from speech_rnn.text import interval, percent, plain
+from speech_rnn.text import interval, percent, plain, rate
 
 LIBRARIES = ("speech-rnn", "ai-edge-litert", "librosa", "numpy", "scipy")
 LONGEST_LINE = 300
@@ -191,23 +191,14 @@ def tables(reports: Sequence[DetectionReport]) -> Iterator[Table | Text]:
         confidence = f"{100 * one.confidence:.3g} %"
         yield Text(f"\n{one.way}")
         yield table(
-            ("at", ">threshold", ">misses", f">{confidence}", ">false/h", f">{confidence}", ">delay, s", ">95 % by"),
+            ("at", ">score", ">missed", f">{confidence}", ">false/h", f">{confidence}", ">delay", ">95 % by"),
             [_point(name, point) for name, point in one.operating_points],
         )
         yield Text("\nBy label, at the model's own threshold")
         yield table(
-            ("label", ">words", ">missed", ">misses", f">{confidence}", ">false/h", f">{confidence}", ">delay, s"),
+            ("label", ">words", ">missed", f">{confidence}", ">false/h", f">{confidence}", ">delay", ">95 % by"),
             [
-                (
-                    label.label,
-                    f"{label.words:,}",
-                    f"{label.missed:,}",
-                    percent(label.miss),
-                    interval(label.miss_low, label.miss_high),
-                    f"{label.per_hour:.2f}",
-                    f"{label.per_hour_low:.2f}–{label.per_hour_high:.2f}",
-                    _seconds(label.delay_median_s),
-                )
+                (label.label, f"{label.words:,}", *_figures(label))
                 for label in one.labels
             ],
         )
@@ -217,17 +208,19 @@ def tables(reports: Sequence[DetectionReport]) -> Iterator[Table | Text]:
 def _point(name: str, point: OperatingPoint | None) -> Sequence[str]:
     if point is None:
         return (name, *["–"] * 7)
+    return (name, f"{point.threshold:.4g}", *_figures(point))
+
+
+def _figures(figures: DetectionFigures) -> tuple[str, ...]:
     return (
-        name,
-        f"{point.threshold:.4g}",
-        percent(point.miss),
-        interval(point.miss_low, point.miss_high),
-        f"{point.per_hour:.2f}",
-        f"{point.per_hour_low:.2f}–{point.per_hour_high:.2f}",
-        _seconds(point.delay_median_s),
-        _seconds(point.delay_p95_s),
+        percent(figures.miss),
+        interval(figures.miss_low, figures.miss_high),
+        rate(figures.per_hour),
+        f"{rate(figures.per_hour_low)}–{rate(figures.per_hour_high)}",
+        _seconds(figures.delay_median_s),
+        _seconds(figures.delay_p95_s),
     )
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if value is None else f"{value:.2f} s"
