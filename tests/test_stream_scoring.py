@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from speech_rnn.data.stream_files import truth_beside
 from speech_rnn.data.streams import StreamBuilder, StreamSettings
 from speech_rnn.detection_sweep import ScoredStream, detect, smooth
 from speech_rnn.errors import AudioError, DataError
+from speech_rnn.runtime import load
 from speech_rnn.stream_scoring import score, score_built, score_files
 from speech_rnn.transcript import transcribe
+from tests.tflite_models import write_model
 from tests.tone_listener import TONE_LABELS, ToneStream, tone_recognizer
 from tests.tones import FEATURES, RATE, write_tones
 
@@ -69,6 +72,25 @@ def test_what_is_scored_is_what_recognizing_the_written_stream_detects(builder: 
     assert len(heard) > 3
     assert stream.seconds == 40.0
     assert stream.times[-1] > 40.0  # the end is heard out
+
+
+@pytest.mark.parametrize("mode", ["window", "carry"])
+def test_detections_from_scores_are_those_of_the_stream_itself(
+    mode: Literal["window", "carry"], tmp_path: Path
+) -> None:
+    recognizer = load(write_model(tmp_path / "model"))
+    config = DetectorConfig(mode=mode, interval_s=0.01, smoothing_s=0.03, threshold=0.7, refractory_s=0.05)
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, np.random.default_rng(0).uniform(-1, 1, 40_000), 16_000, subtype="PCM_16")
+
+    times, scores, seconds = score(recognizer, config, read_blocks(sound, 16_000, 0.5))
+
+    smoothed = smooth(times, scores, recognizer.labels, config)
+    heard = list(transcribe(recognizer.stream(config), sound, 16_000))
+    found = detect(times, smoothed, recognizer.labels, config)
+    assert ([one.time for one in heard], [one.label for one in heard]) == found
+    assert len(heard) > 5
+    assert seconds == 2.5
 
 
 def test_a_stream_that_was_kept_gives_the_scores_that_it_gave_when_built(

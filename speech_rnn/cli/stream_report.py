@@ -197,10 +197,7 @@ def tables(reports: Sequence[DetectionReport]) -> Iterator[Table | Text]:
         yield Text("\nBy label, at the model's own threshold")
         yield table(
             ("label", ">words", ">missed", f">{confidence}", ">false/h", f">{confidence}", ">delay", ">95 % by"),
-            [
-                (label.label, f"{label.words:,}", *_figures(label))
-                for label in one.labels
-            ],
+            [(label.label, f"{label.words:,}", *_figures(label)) for label in one.labels],
         )
         yield Text(f"\n{one.causes_in_words}\n{one.suggestion}")
 
