@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from speech_rnn.text import percent
 FALSE_ALARMS_PER_HOUR = (0.5, 1.0, 2.0)  # what people bear
 MISSES = 0.05
 SUGGESTED_PER_HOUR = 1.0
+BANDS_DB = (-30.0, 0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)  # of a word's level over the noise
 CAUSES = {
     "word": "words of the model",
     "other word": "other words",
@@ -214,6 +216,48 @@ class LabelDetections(DetectionFigures):
     label: str
 
 
+class DistanceFigures(Record):
+    """Misses of words at one distance to the noise.
+
+    Attributes:
+        low_db: level of the word over that of the background, from here on
+        high_db: and below here.
+        words: said; ``missed`` of them were not found.
+        miss: ``missed / words``; ``miss_low`` and ``miss_high`` are Wilson's interval of it.
+    """
+
+    low_db: float
+    high_db: float
+    words: int = Field(ge=1)
+    missed: int = Field(ge=0)
+    miss: float = Field(ge=0.0, le=1.0)
+    miss_low: float = Field(ge=0.0, le=1.0)
+    miss_high: float = Field(ge=0.0, le=1.0)
+
+    @classmethod
+    def of(cls, snr_db: Sequence[float], found: Sequence[bool], confidence: float) -> tuple[Self, ...]:
+        """The figures of each band of :data:`BANDS_DB` that has words."""
+        figures = []
+        for low, high in pairwise(BANDS_DB):
+            in_band = [is_found for db, is_found in zip(snr_db, found, strict=True) if low <= db < high]
+            if not in_band:
+                continue
+            missed, words = len(in_band) - sum(in_band), len(in_band)
+            miss_low, miss_high = wilson_interval(missed, words, confidence)
+            figures.append(
+                cls(
+                    low_db=low,
+                    high_db=high,
+                    words=words,
+                    missed=missed,
+                    miss=missed / words,
+                    miss_low=miss_low,
+                    miss_high=miss_high,
+                )
+            )
+        return tuple(figures)
+
+
 class DetectionReport(Record):
     """What a model makes of long recordings with known words.
 
@@ -228,6 +272,7 @@ class DetectionReport(Record):
         hours: heard.
         default: the figures with ``config`` as it is.
         labels: the same by label.
+        distances: misses of ``default`` by the words' level over the noise, where that is known.
         causes: false alarms of ``default`` by what was said when they came.
         curve: misses against false alarms: one threshold for all labels, from low to high.
     """
@@ -242,6 +287,7 @@ class DetectionReport(Record):
     hours: float = Field(gt=0.0)
     default: OperatingPoint
     labels: tuple[LabelDetections, ...]
+    distances: tuple[DistanceFigures, ...] = ()
     causes: Mapping[str, int]
     curve: tuple[OperatingPoint, ...]
 
@@ -296,6 +342,14 @@ class DetectionReport(Record):
             f"{way}; scores averaged over {config.smoothing_s:g} s, nothing reported for {config.refractory_s:g} s "
             "after a detection"
         )
+
+    @property
+    def distances_in_words(self) -> str:
+        """How misses depend on the noise; empty where that isn't known."""
+        said = ", ".join(
+            f"{percent(one.miss)} of {one.words:,} at {one.low_db:g} to {one.high_db:g} dB" for one in self.distances
+        )
+        return f"Missed by level over the noise: {said}" if said else ""
 
     @property
     def causes_in_words(self) -> str:

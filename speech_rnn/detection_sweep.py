@@ -16,7 +16,9 @@ from speech_rnn.data.streams import Said
 from speech_rnn.detection_scoring import (
     CAUSES,
     DetectionReport,
+    DistanceFigures,
     LabelDetections,
+    Match,
     MatchingRule,
     OperatingPoint,
     causes,
@@ -53,15 +55,13 @@ class _Tally:
     delays_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     false_alarms: Counter[str] = field(default_factory=Counter)
 
-    def add(
-        self, times: Sequence[float], labels: Sequence[str], said: Sequence[Said], rule: MatchingRule
-    ) -> tuple[int, ...]:
-        """Count the detections of a stream; returns which begin a burst of false ones."""
+    def add(self, times: Sequence[float], labels: Sequence[str], said: Sequence[Said], rule: MatchingRule) -> Match:
+        """Count the detections of a stream."""
         matched = match(times, labels, said, rule)
         for word, detection in matched.found:
             self.delays_s[labels[detection]].append(times[detection] - said[word].end)
         self.false_alarms.update(labels[detection] for detection in matched.bursts)
-        return matched.bursts
+        return matched
 
 
 def usual_thresholds() -> NDArray[np.float64]:
@@ -109,6 +109,7 @@ def report(
     tallies = [_Tally() for _ in configs]
     default, said_of = _Tally(), Counter[str]()
     caused: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
+    distances: list[tuple[float, bool]] = []
     seconds = 0.0
     reported = [label for label in labels if not label.startswith("_")]
     columns = [index for index, label in enumerate(labels) if not label.startswith("_")]
@@ -122,7 +123,14 @@ def report(
         for one, tally in zip(configs, tallies, strict=True):
             tally.add(*detect(times, smoothed, labels, one), stream.said, rule)
         when, heard = detect(times, smoothed, labels, config)
-        caused.update(causes(when, default.add(when, heard, stream.said, rule), stream.said, rule))
+        matched = default.add(when, heard, stream.said, rule)
+        caused.update(causes(when, matched.bursts, stream.said, rule))
+        found = {word for word, _ in matched.found}
+        distances += [
+            (word.snr_db, index in found)
+            for index, word in enumerate(stream.said)
+            if word.snr_db is not None and word.label in reported
+        ]
     if not seconds:
         raise DataError("0 streams have no figures; give recordings, or more hours")
     hours = seconds / 3_600
@@ -147,6 +155,7 @@ def report(
         hours=hours,
         default=OperatingPoint.of(threshold=config.threshold, **counts(default, *reported)),
         labels=tuple(LabelDetections.of(label=label, **counts(default, label)) for label in reported),
+        distances=DistanceFigures.of([db for db, _ in distances], [found for _, found in distances], confidence),
         causes=dict(caused),
         curve=tuple(
             OperatingPoint.of(threshold=one.threshold, **counts(tally, *reported))

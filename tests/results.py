@@ -9,7 +9,7 @@ import numpy as np
 
 from speech_rnn.charts import LearningCurve
 from speech_rnn.config import DetectorConfig, FeatureSettings
-from speech_rnn.detection_scoring import DetectionReport, LabelDetections, MatchingRule, OperatingPoint
+from speech_rnn.detection_scoring import DetectionReport, DistanceFigures, LabelDetections, MatchingRule, OperatingPoint
 from speech_rnn.evaluation import Evaluation, evaluate
 from speech_rnn.report import CellResult, SampleResult, demo_page
 
@@ -109,6 +109,7 @@ def detection_report(
         hours=5.0,
         default=OperatingPoint.of(threshold=float(levels[30]), **counts(levels[30])),
         labels=tuple(LabelDetections.of(label=label, **counts(levels[30], len(labels))) for label in labels),
+        distances=DistanceFigures.of([3.0, 4.0, 12.0, 25.0], [False, True, True, True], 0.95),
         causes={"word": 1, "other word": 2, "other language": 3, "noise": 4},
         curve=tuple(OperatingPoint.of(threshold=float(level), **counts(level)) for level in levels),
     )

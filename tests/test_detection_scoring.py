@@ -15,6 +15,7 @@ from speech_rnn.detection_scoring import (
     DetectionFigures,
     DetectionReport,
     DetectionReports,
+    DistanceFigures,
     MatchingRule,
     OperatingPoint,
     causes,
@@ -191,6 +192,21 @@ def test_without_words_there_are_no_misses_and_without_finds_no_delay() -> None:
         figures.miss is figures.miss_low is figures.miss_high is figures.delay_median_s is figures.delay_p95_s is None
     )
     assert figures.per_hour_high == pytest.approx(3.689, abs=1e-3)
+
+
+def test_misses_are_told_apart_by_the_distance_to_the_noise() -> None:
+    figures = DistanceFigures.of([-3.0, 0.0, 4.9, 5.0, 30.0], [False, False, True, True, True], 0.95)
+
+    assert [(one.low_db, one.high_db, one.words, one.missed) for one in figures] == [
+        (-30.0, 0.0, 1, 1),
+        (0.0, 5.0, 2, 1),
+        (5.0, 10.0, 1, 0),
+        (30.0, 60.0, 1, 0),
+    ]
+    assert (figures[1].miss_low, figures[1].miss_high) == wilson_interval(1, 2)
+    made = report(point(0.5, 0, 80)).model_copy(update={"distances": figures})
+    assert "50.0 % of 2 at 0 to 5 dB" in made.distances_in_words
+    assert report(point(0.5, 0, 80)).distances_in_words == ""
 
 
 def test_operating_points_hold_for_all_higher_or_all_lower_thresholds() -> None:

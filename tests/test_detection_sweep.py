@@ -81,7 +81,10 @@ def test_every_point_of_the_curve_is_what_detector_and_rule_say_of_its_threshold
     for seed in range(2):
         times, scores = made_up(seed)
         starts = np.sort(rng.uniform(0, 46, 12))
-        said = tuple(Said(str(rng.choice(LABELS[2:])), start, start + 0.5) for start in starts.tolist())
+        said = tuple(
+            Said(str(rng.choice(LABELS[2:])), start, start + 0.5, snr_db=float(number))
+            for number, start in enumerate(starts.tolist())
+        )
         streams.append(ScoredStream(times, scores, 48.0, said))
     config = DetectorConfig(threshold=0.6, thresholds={"no": 0.4})
     rule = MatchingRule(late_s=0.8, burst_s=1.5)
@@ -116,6 +119,8 @@ def test_every_point_of_the_curve_is_what_detector_and_rule_say_of_its_threshold
     assert sum(label.missed for label in made.labels) == made.default.missed
     assert sum(label.false_alarms for label in made.labels) == made.default.false_alarms == sum(made.causes.values())
     assert [label.label for label in made.labels] == ["yes", "no", "up"]
+    assert [(one.low_db, one.words) for one in made.distances] == [(0.0, 10), (5.0, 10), (10.0, 4)]
+    assert sum(one.missed for one in made.distances) == made.default.missed
 
 
 def test_the_detectors_own_threshold_is_a_point_of_the_curve() -> None:

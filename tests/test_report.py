@@ -168,6 +168,7 @@ def test_the_page_of_streams_shows_each_operating_point() -> None:
     assert rows["≤ 1 false/h"][0] == f"{one.threshold:.4g}"
     assert rows["≤ 5 % misses"] == ["no threshold gets there"]
     assert rows["another language"] == ["3"]
+    assert rows["0 to 5 dB"][:2] == ["2", "50.0 %"]
     assert made.suggestion in "".join(root.itertext())
     assert (
         "synthetic"

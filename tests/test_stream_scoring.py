@@ -13,7 +13,8 @@ from speech_rnn.config import DetectorConfig
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import open_store
 from speech_rnn.data.stream_files import truth_beside
-from speech_rnn.data.streams import StreamBuilder, StreamSettings
+from speech_rnn.data.stream_settings import StreamSettings
+from speech_rnn.data.streams import StreamBuilder
 from speech_rnn.detection_sweep import ScoredStream, detect, smooth
 from speech_rnn.errors import AudioError, DataError
 from speech_rnn.runtime import load

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_OPTIONS: tuple[Decorator, ...] = (
-    click.option(
-        "--mode",
-        type=click.Choice(["window", "carry"]),
-        default=None,
-        help="Hear the last second anew several times a second, or carry the state on for ever: cheaper, for models "
-        "that were trained so.  [default: the model's]",
-    ),
+_MODE: Decorator = click.option(
+    "--mode",
+    type=click.Choice(["window", "carry"]),
+    default=None,
+    help="Hear the last second anew several times a second, or carry the state on for ever: cheaper, for models "
+    "that were trained so.  [default: the model's]",
+)
+_RULES: tuple[Decorator, ...] = (
     click.option(
         "--threshold",
         "thresholds",
@@ -45,11 +45,16 @@ _OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def detector_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that :func:`detector_config` takes."""
-    for option in reversed(_OPTIONS):
+def detector_rules(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that :func:`detector_config` takes, but for ``--mode``."""
+    for option in reversed(_RULES):
         command = option(command)
     return command
+
+
+def detector_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that :func:`detector_config` takes."""
+    return _MODE(detector_rules(command))
 
 
 def detector_config(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from speech_rnn.cli.detector_options import detector_rules
 from speech_rnn.cli.options import cache_option, data_option, workers_option
 from speech_rnn.quiet import quiet
 
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     help="With RECORDINGs: what is said in each, in their order; a label track as Audacity exports it, or JSON as "
     "--keep writes it.  [default: the file of that name beside the recording]",
 )
+@detector_rules
 @cache_option
 @workers_option
 def command(
@@ -91,6 +93,7 @@ def command(
     truths: tuple[Path, ...],
     cache: Path,
     workers: int | None,
+    **rules: Any,
 ) -> None:
     """Measure how good a run or a model is: accuracy with intervals, labels, confusions, speakers.
 
@@ -109,8 +112,12 @@ def command(
     speech-rnn evaluate my-model --stream kitchen.flac --truth kitchen_labels.txt
     """
     if not stream:
-        if recordings or distractors or truths or keep or mode:
-            raise click.UsageError("RECORDING, --distractors, --truth, --keep and --mode are for --stream; add it.")
+        of_stream = recordings or distractors or truths or keep or mode
+        if of_stream or any(value not in (None, ()) for value in rules.values()):
+            raise click.UsageError(
+                "RECORDING, --distractors, --truth, --keep, --mode and what is asked of the detector are for --stream; "
+                "add it."
+            )
         with quiet():
             from speech_rnn.cli.evaluation_report import evaluate_and_print
 
@@ -130,4 +137,6 @@ def command(
         if not sources or truths:
             raise click.UsageError("--stream needs --data SOURCE to put streams together, or RECORDINGs and --truth.")
         streams = BuiltStreams(sources, distractors, part, hours, seed, keep)
-    evaluate_streams_and_print(model, streams, mode, cache, workers, as_json=as_json, page=page)
+    evaluate_streams_and_print(
+        model, streams, mode, rules=rules, cache=cache, workers=workers, as_json=as_json, page=page
+    )

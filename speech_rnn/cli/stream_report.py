@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from speech_rnn import atomic, runtime
+from speech_rnn.cli.detector_options import detector_config
 from speech_rnn.cli.tables import table
 from speech_rnn.config import DetectorConfig
 from speech_rnn.data.clips import Part
@@ -59,9 +60,10 @@ def evaluate_streams_and_print(
     model: str,
     streams: BuiltStreams | OwnRecordings,
     mode: Mode | None,
+    *,
+    rules: Mapping[str, Any],
     cache: Path,
     workers: int | None,
-    *,
     as_json: bool,
     page: Path | None,
 ) -> None:
@@ -71,6 +73,7 @@ def evaluate_streams_and_print(
         model: folder of a model, or a shipped model's name.
         streams: to what it listens.
         mode: how; the model's own way where not given.
+        rules: what is changed of the model's own detector; see :func:`detector_config`.
         cache: folder of decoded clips and of scores.
         workers: processes.
         as_json: print JSON instead of tables.
@@ -79,7 +82,7 @@ def evaluate_streams_and_print(
     if page is not None and not page.parent.is_dir():  # known before minutes are spent
         raise DataError(f"{page} can't be written, there is no folder {str(page.parent)!r}; make it first")
     try:
-        reports = measure(model, streams, mode, cache, workers)
+        reports = measure(model, streams, mode, cache, workers=workers, rules=rules)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command goes on where it was") from None
     if page is not None:
@@ -97,13 +100,20 @@ def evaluate_streams_and_print(
 
 
 def measure(
-    model: str, streams: BuiltStreams | OwnRecordings, mode: Mode | None, cache: Path, workers: int | None
+    model: str,
+    streams: BuiltStreams | OwnRecordings,
+    mode: Mode | None,
+    cache: Path,
+    *,
+    workers: int | None = None,
+    rules: Mapping[str, Any] | None = None,
 ) -> DetectionReports:
-    """The figures of a model on some streams, for each way to hear them."""
+    """The figures of a model on some streams, for each way to hear them; see :func:`evaluate_streams_and_print`."""
     recognizer = runtime.load(model)
-    own = recognizer.card.detector
+    own = detector_config(recognizer.card.detector, recognizer.labels, **(rules or {}))
     modes: Sequence[Literal["window", "carry"]] = ("window", "carry") if mode == "both" else (mode or own.mode,)
     command = ["speech-rnn", "evaluate", model, "--stream", *_arguments(streams), "--mode", mode or own.mode]
+    command += _rules(rules or {})
     heard = _Built(recognizer, streams, cache) if isinstance(streams, BuiltStreams) else _Own(streams)
     return DetectionReports(
         reports=tuple(
@@ -132,6 +142,15 @@ def _arguments(streams: BuiltStreams | OwnRecordings) -> Iterator[str]:
     for name in streams.distractors:
         yield from ("--distractors", name)
     yield from ("--part", streams.part, "--hours", f"{streams.hours:g}", "--seed", str(streams.seed))
+
+
+def _rules(rules: Mapping[str, Any]) -> list[str]:
+    """The options that gave them."""
+    words = [word for text in rules.get("thresholds", ()) for word in ("--threshold", text)]
+    for name in ("smoothing", "refractory"):
+        if (seconds := rules.get(f"{name}_s")) is not None:
+            words += [f"--{name}", f"{seconds:g}"]
+    return words
 
 
 class _Built:
@@ -199,7 +218,8 @@ def tables(reports: Sequence[DetectionReport]) -> Iterator[Table | Text]:
             ("label", ">words", ">missed", f">{confidence}", ">false/h", f">{confidence}", ">delay", ">95 % by"),
             [(label.label, f"{label.words:,}", *_figures(label)) for label in one.labels],
         )
-        yield Text(f"\n{one.causes_in_words}\n{one.suggestion}")
+        said = [one.distances_in_words, one.causes_in_words, one.suggestion]
+        yield Text("\n" + "\n".join(line for line in said if line))
 
 
 def _point(name: str, point: OperatingPoint | None) -> Sequence[str]:

@@ -62,6 +62,17 @@ def test_streams_are_put_together_heard_and_judged(cache: Path, recordings: Path
     assert "2 streams put together from the validation part" in report.data
 
 
+def test_the_detector_can_be_asked_for_other_than_its_own_rules(cache: Path, recordings: Path) -> None:
+    own = invoke(cache, "--data", recordings, "--hours", 0.1, "--json")
+
+    other = invoke(cache, *("--data", recordings, "--hours", 0.1, "--json"), *("--threshold", 0.95, "--smoothing", 0.4))
+
+    (first,), (second,) = (DetectionReports.from_json(one.stdout).reports for one in (own, other))
+    assert (second.config.threshold, second.config.smoothing_s) == (0.95, 0.4)
+    assert second.default.missed > first.default.missed
+    assert second.command.endswith("--mode window --threshold 0.95 --smoothing 0.4")
+
+
 def test_both_ways_are_two_reports_and_a_page_shows_them(cache: Path, recordings: Path, tmp_path: Path) -> None:
     page = tmp_path / "streams.html"
 
@@ -123,7 +134,14 @@ def test_what_contradicts_itself_is_wrong_usage(arguments: list[str], words: str
 
 
 def test_options_of_streams_need_stream() -> None:
-    for options in (["a.wav"], ["--truth", "a.txt"], ["--keep", "x"], ["--mode", "both"], ["--distractors", "x"]):
+    for options in (
+        ["a.wav"],
+        ["--truth", "a.txt"],
+        ["--keep", "x"],
+        ["--mode", "both"],
+        ["--distractors", "x"],
+        ["--threshold", "0"],
+    ):
         result = CliRunner().invoke(command, ["m", *options])
 
         assert result.exit_code == 2
@@ -145,7 +163,7 @@ def test_an_interrupt_says_how_to_go_on(cache: Path, recordings: Path, monkeypat
 
     built = BuiltStreams([str(recordings)], [], "validation", hours=0.1, seed=9)
     with pytest.raises(KeyboardInterrupt, match="goes on where it was"):
-        evaluate_streams_and_print("m", built, None, cache, 1, as_json=True, page=None)
+        evaluate_streams_and_print("m", built, None, rules={}, cache=cache, workers=1, as_json=True, page=None)
 
 
 def test_tables_fit_the_terminal_and_show_names_as_text() -> None:

@@ -10,7 +10,8 @@ from speech_rnn.data.clips import UNKNOWN
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import open_store
 from speech_rnn.data.stream_files import read_truth, truth_beside, write_stream
-from speech_rnn.data.streams import Said, StreamBuilder, StreamSettings
+from speech_rnn.data.stream_settings import StreamSettings
+from speech_rnn.data.streams import Said, StreamBuilder
 from speech_rnn.errors import DataError
 from tests.tones import FEATURES, RATE, write_tones
 
