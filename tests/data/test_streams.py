@@ -10,8 +10,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from speech_rnn.audio import dbfs
+from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import UNKNOWN
 from speech_rnn.data.folder import FolderSource
+from speech_rnn.data.split import official_part
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.stream_settings import StreamSettings
 from speech_rnn.data.streams import Scene, StreamBuilder, active_span
@@ -203,3 +205,25 @@ def test_the_active_span_is_where_the_sound_is() -> None:
     assert active_span(samples, 16_000) == (4_800, 9_600)
     assert active_span(np.zeros(16_000, np.float32), 16_000) == (0, 16_000)
     assert active_span(np.ones(7, np.float32), 16_000) == (0, 7)
+
+
+def test_real_words_are_placed_by_where_they_are_spoken(recordings: Path, tmp_path: Path) -> None:
+    for word in ("yes", "no", "cat"):
+        (tmp_path / "words" / word).mkdir(parents=True)
+        files = sorted((recordings / "speech_commands_original" / word).iterdir())
+        for file in [file for file in files if official_part(file.name) == "validation"][:40]:
+            (tmp_path / "words" / word / file.name).symlink_to(file)
+    (tmp_path / "words" / "_background_noise_").mkdir()
+    store = open_store([FolderSource(tmp_path / "words")], FeatureSettings(), tmp_path / "cache")
+    settings = StreamSettings(
+        length_s=300.0, noise_share=0.0, talk_share=0.0, snr_low_db=30.0, snr_high_db=30.0, speech_low_db=-24.0
+    )
+    builder = StreamBuilder(store, ("yes", "no"), settings=settings)
+    samples = samples_of(list(builder.scenes(0)))
+
+    said = builder.truth(0)
+
+    lengths = [word.end - word.start for word in said]
+    assert 0.25 < np.median(lengths) < 0.9
+    levels = [dbfs(samples[round(word.start * 16_000) : round(word.end * 16_000)]) for word in said]
+    assert -28.0 < np.median(levels) < -18.0
