@@ -43,7 +43,7 @@ DARK = dict(
     )
 )
 
-Place = Literal["lower right", "upper right"]
+Place = Literal["lower right", "upper left", "upper right"]
 
 WIDTH = 4.5  # inches; scaled to a phone's 328 pixels, ten points are still ten pixels
 STYLE: dict[Any, Any] = {  # matplotlib types the keys as a literal of all 300 of its own
@@ -128,7 +128,7 @@ def learning_curves(
         quantity: validation accuracy, or the loss in training (dashed) and validation.
         over: what goes to the right.
     """
-    with _figure(WIDTH, 3.0) as figure:
+    with new_figure(WIDTH, 3.0) as figure:
         axes = figure.add_subplot()
         handles: list[Artist] = []
         said = []
@@ -153,8 +153,8 @@ def learning_curves(
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes.set_xlim(left=0 if over == "seconds" else None)
         names = [curve.name for curve in curves] + (["in training"] if quantity == "loss" else [])
-        _legend(axes, handles, names, "lower right" if quantity == "accuracy" else "upper right")
-        return _chart(figure, f"{title.capitalize()} by {over.removesuffix('s')}. {' '.join(said)}")
+        add_legend(axes, handles, names, "lower right" if quantity == "accuracy" else "upper right")
+        return finished(figure, f"{title.capitalize()} by {over.removesuffix('s')}. {' '.join(said)}")
 
 
 def _curve_in_words(curve: LearningCurve, values: NDArray[np.float64], quantity: str, over: str) -> str:
@@ -174,7 +174,7 @@ def confusion_matrix(evaluation: Evaluation) -> Chart:
     n = len(evaluation.labels)
     names = [plain(label, 14) for label in evaluation.labels]
     width = max(WIDTH, 1.0 + 0.235 * n)
-    with _figure(width, width * 0.98) as figure:
+    with new_figure(width, width * 0.98) as figure:
         axes = figure.add_subplot()
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         # Colour as opacity, so that an empty cell is the page's own ground, be it light or dark; the root lifts rare
@@ -217,13 +217,13 @@ def confusion_matrix(evaluation: Evaluation) -> Chart:
         overall = evaluation.accuracy
         of_model = f" of {plain(evaluation.model, 80)}" if evaluation.model else ""
         alt = f"Confusion matrix{of_model}, {n} labels: {overall.correct} of {overall.n} clips right. "
-        return _chart(figure, alt + (f"Commonest mistakes: {mistakes}." if mistakes else "No mistakes."))
+        return finished(figure, alt + (f"Commonest mistakes: {mistakes}." if mistakes else "No mistakes."))
 
 
 def label_figures(evaluation: Evaluation) -> Chart:
     """Recall with its interval, and precision, of each label; weakest label on top."""
     figures = sorted(evaluation.per_label, key=lambda one: (one.f1 is not None, one.f1 or 0.0))
-    with _figure(WIDTH, 0.9 + 0.25 * len(figures)) as figure:
+    with new_figure(WIDTH, 0.9 + 0.25 * len(figures)) as figure:
         axes = figure.add_subplot()
         lowest = 1.0
         for row, one in enumerate(figures):
@@ -247,7 +247,7 @@ def label_figures(evaluation: Evaluation) -> Chart:
         names = [f"recall, {100 * evaluation.confidence:.0f} % interval", "precision"]
         figure.legend(handles, names, loc="outside upper left", ncols=2, borderpad=0.0, columnspacing=1.5)
         said = (f"{plain(one.label)} {percent(one.recall)} and {percent(one.precision)}" for one in figures[:5])
-        return _chart(figure, f"Recall and precision of {len(figures)} labels, weakest first: {'; '.join(said)}.")
+        return finished(figure, f"Recall and precision of {len(figures)} labels, weakest first: {'; '.join(said)}.")
 
 
 def speaker_spread(evaluation: Evaluation) -> Chart:
@@ -255,12 +255,12 @@ def speaker_spread(evaluation: Evaluation) -> Chart:
     from scipy.stats import binom
 
     speakers = evaluation.speakers
-    with _figure(WIDTH, 3.2) as figure:
+    with new_figure(WIDTH, 3.2) as figure:
         axes = figure.add_subplot()
         if not speakers:
             axes.text(0.5, 0.5, "no speaker is known", ha="center", transform=axes.transAxes, color=MUTED)
             axes.set_axis_off()
-            return _chart(figure, "Accuracy by speaker: no speaker is known.")
+            return finished(figure, "Accuracy by speaker: no speaker is known.")
         counts = np.array([(one.n, one.correct) for one in speakers])
         pooled = counts[:, 1].sum() / counts[:, 0].sum()
         fewest, most = max(1, counts[:, 0].min() // 2), max(2, counts[:, 0].max())
@@ -292,7 +292,7 @@ def speaker_spread(evaluation: Evaluation) -> Chart:
                 f" Of those with {evaluation.spread.min_clips} clips or more the worst has {percent(quantiles[0.0])}, "
                 f"the median {percent(quantiles[0.5])}."
             )
-        return _chart(figure, alt)
+        return finished(figure, alt)
 
 
 def spectrogram(log_mel: NDArray[np.floating], settings: FeatureSettings) -> Chart:
@@ -306,7 +306,7 @@ def spectrogram(log_mel: NDArray[np.floating], settings: FeatureSettings) -> Cha
     marks = [hz for hz in (500, 1_000, 2_000, 4_000, 8_000, 16_000) if band_hz[0] <= hz <= band_hz[-1]]
     places = np.interp(marks, band_hz, np.arange(settings.n_mels))
     low, high = float(log_mel.min()), float(log_mel.max())
-    with _figure(WIDTH, 2.5) as figure:
+    with new_figure(WIDTH, 2.5) as figure:
         axes = _image(figure, log_mel.T, colours="magma", low=low, high=high, settings=settings)
         axes.set_yticks(places, [f"{hz:,}" for hz in marks])
         axes.set_title("mel band, Hz")
@@ -314,7 +314,7 @@ def spectrogram(log_mel: NDArray[np.floating], settings: FeatureSettings) -> Cha
             f"Log-mel spectrogram: {len(log_mel)} frames of {settings.n_mels} bands, "
             f"{low:.0f} to {high:.0f} dB, loudest at {_loudest_s(log_mel, settings):.2f} s."
         )
-        return _chart(figure, alt)
+        return finished(figure, alt)
 
 
 def mfcc(coefficients: NDArray[np.floating], settings: FeatureSettings) -> Chart:
@@ -326,7 +326,7 @@ def mfcc(coefficients: NDArray[np.floating], settings: FeatureSettings) -> Chart
     """
     spread = coefficients.std(axis=0)
     deviations = (coefficients - coefficients.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    with _figure(WIDTH, 2.5) as figure:
+    with new_figure(WIDTH, 2.5) as figure:
         axes = _image(figure, deviations.T, colours="PuOr_r", low=-2.5, high=2.5, settings=settings)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_title("coefficient, in standard deviations")
@@ -334,7 +334,7 @@ def mfcc(coefficients: NDArray[np.floating], settings: FeatureSettings) -> Chart
             f"MFCC: {len(coefficients)} frames of {settings.n_mfcc} coefficients, "
             "each in standard deviations from its mean over the clip."
         )
-        return _chart(figure, alt)
+        return finished(figure, alt)
 
 
 def score_bars(labels: Sequence[str], scores: Mapping[str, NDArray[np.floating]], *, most: int = 8) -> Chart:
@@ -348,7 +348,7 @@ def score_bars(labels: Sequence[str], scores: Mapping[str, NDArray[np.floating]]
     table = np.stack([np.asarray(row, float) for row in scores.values()])
     order = np.argsort(-table.max(axis=0), kind="stable")[:most]
     height = 0.8 / len(table)
-    with _figure(WIDTH, 0.75 + 0.34 * len(order)) as figure:
+    with new_figure(WIDTH, 0.75 + 0.34 * len(order)) as figure:
         axes = figure.add_subplot()
         for number, row in enumerate(table):
             places = np.arange(len(order)) + (number - (len(table) - 1) / 2) * height
@@ -361,12 +361,12 @@ def score_bars(labels: Sequence[str], scores: Mapping[str, NDArray[np.floating]]
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
         if len(table) > 1:
             handles = [Patch(color=SERIES[number % len(SERIES)]) for number in range(len(table))]
-            _legend(axes, handles, list(scores), "lower right")
+            add_legend(axes, handles, list(scores), "lower right")
         said = (
             f"{plain(name)} hears {plain(labels[int(row.argmax())])} with {percent(float(row.max()))}"
             for name, row in zip(scores, table, strict=True)
         )
-        return _chart(figure, f"Scores of the {len(order)} likeliest of {len(labels)} labels. {'; '.join(said)}.")
+        return finished(figure, f"Scores of the {len(order)} likeliest of {len(labels)} labels. {'; '.join(said)}.")
 
 
 def _loudest_s(log_mel: NDArray[np.floating], settings: FeatureSettings) -> float:
@@ -401,7 +401,7 @@ def _image(
     return axes
 
 
-def _legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str], place: Place) -> None:
+def add_legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str], place: Place) -> None:
     """A legend whose names are never taken for instructions: matplotlib drops those that begin with ``_``."""
     legend = axes.legend(handles, [f"{number}" for number in range(len(names))], loc=place)
     for text, name in zip(legend.get_texts(), names, strict=True):
@@ -409,7 +409,7 @@ def _legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str], place: 
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def new_figure(width: float, height: float) -> Iterator[Figure]:
     """A figure of so many inches, in our style."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # Words of any script are labels. The browser has the fonts for them; here they are only measured.
@@ -419,7 +419,7 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
-def _chart(figure: Figure, alt: str) -> Chart:
+def finished(figure: Figure, alt: str) -> Chart:
     """The figure and its words."""
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})

@@ -87,6 +87,8 @@ class _Bar:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            # Else what is printed while the bar stands would go to standard error with it, out of a pipe or a file.
+            redirect_stdout=sys.stdout.isatty(),
         )
         self._task = self._rich.add_task(title, total=total)
         self._start = time.monotonic()

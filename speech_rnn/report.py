@@ -18,12 +18,13 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from speech_rnn import charts
+from speech_rnn import charts, detection_charts
 from speech_rnn.charts import Chart, LearningCurve
 from speech_rnn.config import FeatureSettings
+from speech_rnn.detection_scoring import CAUSES, DetectionReport
 from speech_rnn.evaluation import Evaluation
 from speech_rnn.progress import duration
-from speech_rnn.text import interval, percent, plain
+from speech_rnn.text import interval, percent, plain, rate
 
 WORST = 10  # speakers and mistakes in a table
 
@@ -196,6 +197,36 @@ def evaluation_page(evaluation: Evaluation, versions: Mapping[str, str] | None =
     )
 
 
+def streams_page(reports: Sequence[DetectionReport], versions: Mapping[str, str] | None = None) -> str:
+    """The page of long recordings: misses against false alarms, operating points, labels.
+
+    Args:
+        reports: one or more on the same recordings: models, or ways to hear a stream.
+        versions: by the library's name.
+
+    Returns:
+        HTML, whole and self-contained.
+    """
+    first = reports[0]
+    names = detection_charts.series_names(reports)
+    models = list(dict.fromkeys(report.model for report in reports))
+    return _render(
+        "streams.html",
+        heading=_listed([plain(model, 80) for model in models]),
+        lede=f"{first.words:,} words to find in {first.hours:,.2f} hours: {first.data}.",
+        synthetic=any(report.synthetic for report in reports),
+        confidence=f"{100 * first.confidence:.3g} %",
+        reports=list(zip(names, reports, strict=True)),
+        rule=first.rule,
+        causes=CAUSES,
+        curve=detection_charts.misses_against_false_alarms(reports),
+        thresholds=detection_charts.by_threshold(reports),
+        labels=detection_charts.misses_by_label(reports),
+        commands=list(dict.fromkeys(report.command for report in reports)),
+        versions=versions or {},
+    )
+
+
 def _verdict(results: Sequence[CellResult]) -> str:
     """What the intervals allow to say."""
     if len(results) < 2:
@@ -247,6 +278,10 @@ def _bytes(number: int) -> str:
     return f"{number / 1e6:.2f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"
 
 
+def _seconds(number: float | None) -> str:
+    return "–" if number is None else f"{number:.2f} s"
+
+
 def _milliseconds(number: float) -> str:
     return f"{number:.2f} ms" if number < 10 else f"{number:,.0f} ms"
 
@@ -276,6 +311,8 @@ def _render(template: str, **values: Any) -> str:
         "large": _large,
         "milliseconds": _milliseconds,
         "percent": percent,
+        "rate": rate,
+        "seconds": _seconds,
         "short": plain,
     }
     return environment.get_template(template).render(dark_colours=charts.DARK.items(), **values)

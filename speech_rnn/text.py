@@ -29,3 +29,12 @@ def interval(low: float | None, high: float | None) -> str:
     '88.8–91.8 %'
     """
     return "–" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
+def rate(number: float) -> str:
+    """Events an hour, to three digits.
+
+    >>> rate(0.5), rate(18.39), rate(127.33), rate(1234.5)
+    ('0.50', '18.4', '127', '1,234')
+    """
+    return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:,.0f}"

@@ -115,6 +115,25 @@ def test_on_a_terminal_a_bar_is_drawn_and_removed(
     assert ("\x1b[?25h" in text) == shown
 
 
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal], ids=["a pipe", "the terminal"])
+def test_what_is_printed_beside_a_bar_goes_where_it_belongs(
+    kind: type[io.StringIO], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, output = Terminal(), kind()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setenv("TERM", "xterm")
+
+    with progress("hearing", 10) as report:
+        clock.now += 10.0
+        report.advance()
+        print("yes at 1 s")
+
+    # On the terminal itself it is printed above the bar, by the bar.
+    assert output.getvalue() == ("yes at 1 s\n" if kind is io.StringIO else "")
+    assert ("yes at 1 s" in terminal.getvalue()) == (kind is Terminal)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [

@@ -14,8 +14,8 @@ import soundfile
 
 from speech_rnn import report
 from speech_rnn.evaluation import evaluate
-from speech_rnn.report import demo_page, evaluation_page
-from tests.results import HOSTILE, LABELS, cell, demo, evaluation, sample
+from speech_rnn.report import demo_page, evaluation_page, streams_page
+from tests.results import HOSTILE, LABELS, cell, demo, detection_report, evaluation, sample
 
 
 @functools.cache
@@ -26,6 +26,9 @@ def page_of(name: str, labels: Sequence[str] = LABELS) -> str:
 PAGES: dict[str, Callable[[Sequence[str]], str]] = {
     "demo": lambda labels: demo(labels, labels[:2] if labels is HOSTILE else ("LSTM", "GRU")),
     "evaluation": lambda labels: evaluation_page(evaluation(labels, model=labels[-1]), {labels[0]: labels[1]}),
+    "streams": lambda labels: streams_page(
+        [detection_report(labels, model=labels[-1], mode=mode) for mode in ("window", "carry")], {labels[0]: labels[1]}
+    ),
 }
 
 
@@ -146,6 +149,31 @@ def test_the_demo_shows_the_cells_side_by_side() -> None:
     assert rows["TFLite file"] == ["398 kB", "398 kB"]
     assert rows["Latency a clip"] == ["1.92 ms", "1.92 ms"]
     assert rows["keras"] == ["3.15.1"]
+
+
+def test_the_page_of_streams_shows_each_operating_point() -> None:
+    made = detection_report()
+    root = ElementTree.fromstring(streams_page([made]))
+
+    rows = {"".join(row[0].itertext()): ["".join(column.itertext()) for column in row[1:]] for row in root.iter("tr")}
+
+    own = made.default
+    assert own.miss is not None
+    assert own.delay_median_s is not None
+    assert rows["own threshold"][:2] == [f"{own.threshold:.4g}", f"{100 * own.miss:.1f} %"]
+    assert rows["own threshold"][3] == f"{own.per_hour:.2f}"
+    assert rows["own threshold"][5] == f"{own.delay_median_s:.2f} s"
+    one = made.at_false_alarms(1.0)
+    assert one is not None
+    assert rows["≤ 1 false/h"][0] == f"{one.threshold:.4g}"
+    assert rows["≤ 5 % misses"] == ["no threshold gets there"]
+    assert rows["another language"] == ["3"]
+    assert rows["0 to 5 dB"][:2] == ["2", "50.0 %"]
+    assert made.suggestion in "".join(root.itertext())
+    assert (
+        "synthetic"
+        not in "".join(ElementTree.fromstring(streams_page([detection_report(synthetic=False)])).itertext()).lower()
+    )
 
 
 def test_one_run_of_each_cell_crowns_none() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from speech_rnn.cli.detector_options import detector_rules
 from speech_rnn.cli.options import cache_option, data_option, workers_option
 from speech_rnn.quiet import quiet
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Measure how good a run or a model is, with intervals.")
 @click.argument("model", metavar="RUN|MODEL")
+@click.argument("recordings", nargs=-1, type=click.Path(path_type=Path), metavar="[RECORDING]...")
 @data_option
 @click.option(
     "--part",
@@ -31,29 +33,110 @@ if TYPE_CHECKING:
     metavar="FILE.html",
     help="Write them as a page too, with drawings; one file that needs no network.",
 )
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Misses and false alarms an hour in long sound: streams put together from --data, or RECORDINGs.",
+)
+@click.option(
+    "--distractors",
+    multiple=True,
+    metavar="SOURCE",
+    help="With --stream: recordings of another language, none of them a label. May be given several times.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0.01, 10_000.0),
+    default=5.0,
+    show_default=True,
+    help="With --stream: length of what is put together, in streams of ten minutes.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["window", "carry", "both"]),
+    default=None,
+    help="With --stream: how it is heard.  [default: the model's]",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="With --stream: of all draws.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="With --stream: keep what was put together, as FLAC with the truth beside (JSON, Audacity labels).",
+)
+@click.option(
+    "--truth",
+    "truths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="LABELS.txt",
+    help="With RECORDINGs: what is said in each, in their order; a label track as Audacity exports it, or JSON as "
+    "--keep writes it.  [default: the file of that name beside the recording]",
+)
+@detector_rules
 @cache_option
 @workers_option
 def command(
     *,
     model: str,
+    recordings: tuple[Path, ...],
     sources: tuple[str, ...],
     part: JudgedPart,
     as_json: bool,
     page: Path | None,
+    stream: bool,
+    distractors: tuple[str, ...],
+    hours: float,
+    mode: Literal["window", "carry", "both"] | None,
+    seed: int,
+    keep: Path | None,
+    truths: tuple[Path, ...],
     cache: Path,
     workers: int | None,
+    **rules: Any,
 ) -> None:
     """Measure how good a run or a model is: accuracy with intervals, labels, confusions, speakers.
 
     RUN is a folder of speech-rnn train, evaluated on its own recordings unless --data names others. MODEL is a folder
     of speech-rnn export, or the name of a model that is shipped; it is given the sound, as an app would.
 
+    With --stream a MODEL listens for hours: to words, talk, other languages and noise put together by seed, or to
+    RECORDINGs of your own whose words you know. Misses against false alarms an hour at every threshold tell which
+    to choose. A run that was interrupted goes on where it was.
+
     \b
     speech-rnn evaluate runs/gru-12
     speech-rnn evaluate runs/gru-12 --data other_recordings --part testing
     speech-rnn evaluate my-model --data speech_commands --page figures.html
+    speech-rnn evaluate my-model --data speech_commands --stream --hours 5 --mode both --page stream.html
+    speech-rnn evaluate my-model --stream kitchen.flac --truth kitchen_labels.txt
     """
-    with quiet():
-        from speech_rnn.cli.evaluation_report import evaluate_and_print
+    if not stream:
+        of_stream = recordings or distractors or truths or keep or mode
+        if of_stream or any(value not in (None, ()) for value in rules.values()):
+            raise click.UsageError(
+                "RECORDING, --distractors, --truth, --keep, --mode and what is asked of the detector are for --stream; "
+                "add it."
+            )
+        with quiet():
+            from speech_rnn.cli.evaluation_report import evaluate_and_print
 
-    evaluate_and_print(model, sources, part, cache, workers, as_json=as_json, page=page)
+        evaluate_and_print(model, sources, part, cache, workers, as_json=as_json, page=page)
+        return
+
+    from speech_rnn.cli.stream_report import BuiltStreams, OwnRecordings, evaluate_streams_and_print
+
+    streams: BuiltStreams | OwnRecordings
+    if recordings:
+        if sources or distractors or keep:
+            raise click.UsageError("--data, --distractors and --keep are for streams put together, not for RECORDINGs.")
+        if len(truths) not in (0, len(recordings)):
+            raise click.UsageError(f"--truth is given {len(truths)} times for {len(recordings)} RECORDINGs; one each.")
+        streams = OwnRecordings(recordings, truths)
+    else:
+        if not sources or truths:
+            raise click.UsageError("--stream needs --data SOURCE to put streams together, or RECORDINGs and --truth.")
+        streams = BuiltStreams(sources, distractors, part, hours, seed, keep)
+    evaluate_streams_and_print(
+        model, streams, mode, rules=rules, cache=cache, workers=workers, as_json=as_json, page=page
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from speech_rnn import atomic, runtime
 from speech_rnn.card import CARD_FILE
+from speech_rnn.cli.tables import table
 from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import open_store
 from speech_rnn.errors import DataError
@@ -112,7 +113,7 @@ def tables(evaluation: Evaluation, width: int) -> Iterator[Table | Text]:
         yield Text(f"\nthe matrix of {len(evaluation.labels)} labels is too wide for here; --page draws it")
     if mistakes := evaluation.confusions(MISTAKES):
         yield Text("\ncommonest mistakes")
-        yield _table(("said", "taken for", ">clips"), ((one.label, one.taken_for, f"{one.n:,}") for one in mistakes))
+        yield table(("said", "taken for", ">clips"), ((one.label, one.taken_for, f"{one.n:,}") for one in mistakes))
     if evaluation.spread is not None:
         quantiles = dict(evaluation.spread.quantiles)
         yield Text(
@@ -120,7 +121,7 @@ def tables(evaluation: Evaluation, width: int) -> Iterator[Table | Text]:
             f"the worst has {percent(quantiles[0.0])}, a quarter at most {percent(quantiles[0.25])}, "
             f"half at most {percent(quantiles[0.5])}; least understood, surest first:"
         )
-        yield _table(
+        yield table(
             ("speaker", ">right", ">accuracy"),
             (
                 (one.speaker, f"{one.correct:,} of {one.n:,}", percent(one.accuracy))
@@ -131,7 +132,7 @@ def tables(evaluation: Evaluation, width: int) -> Iterator[Table | Text]:
 
 def _accuracy(evaluation: Evaluation) -> Table:
     confidence = f"{100 * evaluation.confidence:.3g} %"
-    return _table(
+    return table(
         ("clips", ">right", ">accuracy", f">{confidence} interval", ">over speakers"),
         (
             (
@@ -147,7 +148,7 @@ def _accuracy(evaluation: Evaluation) -> Table:
 
 
 def _labels(evaluation: Evaluation) -> Table:
-    return _table(
+    return table(
         ("label", ">clips", ">recall", ">precision", ">F1"),
         (
             (one.label, f"{one.support:,}", percent(one.recall), percent(one.precision), percent(one.f1))
@@ -157,7 +158,7 @@ def _labels(evaluation: Evaluation) -> Table:
 
 
 def _confusion(evaluation: Evaluation) -> Table:
-    return _table(
+    return table(
         ("", *(f">{plain(label, 5)}" for label in evaluation.labels)),
         (
             (label, *(f"{count}" if count else "·" for count in row))
@@ -165,14 +166,3 @@ def _confusion(evaluation: Evaluation) -> Table:
         ),
         gap=1,
     )
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], gap: int = 2) -> Table:
-    """A table without lines; a heading that begins with ``>`` is that of numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    for heading in headings:
-        is_number = heading.startswith(">")
-        table.add_column(Text(heading.removeprefix(">")), justify="right" if is_number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    return table

@@ -1,4 +1,4 @@
-"""``speech-rnn recognize``."""
+"""``speech-rnn recognize``: clips; long recordings are in :mod:`speech_rnn.cli.transcribe`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from speech_rnn.cli.detector_options import detector_config, detector_options
+from speech_rnn.cli.transcribe import transcribe_files
 from speech_rnn.errors import AudioError, ModelError
 from speech_rnn.runtime import DEFAULT_MODEL, Prediction, Recognizer, load, read_clip, shipped_models
 
@@ -27,17 +30,53 @@ Answer = Callable[[Path, Prediction, float], None]  # file, what is heard in it,
     f"[default: {DEFAULT_MODEL}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON a file, with all scores.")
-def command(*, files: tuple[Path, ...], model: str | None, as_json: bool) -> None:
+@click.option("--stream", is_flag=True, help="Long recordings: all words that are heard in them, with their times.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "audacity"]),
+    default=None,
+    help="With --stream: a table, a line of JSON a detection, CSV, or a label track for Audacity.  [default: table]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
+    help="With --stream: write to this file, or to a file for each recording in this folder.",
+)
+@detector_options
+def command(
+    *,
+    files: tuple[Path, ...],
+    model: str | None,
+    as_json: bool,
+    stream: bool,
+    form: Literal["table", "json", "csv", "audacity"] | None,
+    output: Path | None,
+    **detector: Any,
+) -> None:
     """Say which word is heard in each sound file: WAV, FLAC, Ogg Vorbis, Opus or MP3, of any rate.
 
-    A model hears one clip, usually a second: of a longer file its middle. A file that can't be read is named on
-    standard error, the others are answered all the same, and the exit code is 1.
+    A model hears one clip, usually a second: of a longer file its middle. With --stream it hears all of it, hours if
+    need be, and says what it detects when. A file that can't be read is named on standard error, the others are
+    answered all the same, and the exit code is 1.
 
     \b
     speech-rnn recognize yes.wav no.flac
     speech-rnn recognize --model my-model --json *.wav | jq -r .label
+    speech-rnn recognize --stream lecture.mp3 --threshold 0.9
+    speech-rnn recognize --stream monday.flac --format audacity -o monday.txt
     """
+    if not stream and (form or output or any(value not in (None, ()) for value in detector.values())):
+        raise click.UsageError("--format, --output and the options of the detector are for --stream; add it.")
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} contradict each other; give one.")
     recognizer = load(model) if model is not None else _default_model()
+    if stream:
+        config = detector_config(recognizer.card.detector, recognizer.labels, **detector)
+        transcribe_files(recognizer, config, files, "json" if as_json else form or "table", output)
+        return
     if as_json:
         unheard = _recognize(recognizer, files, _json_line)
     else:

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from speech_rnn.report import evaluation_page
-from tests.results import demo, evaluation
+from speech_rnn.report import evaluation_page, streams_page
+from tests.results import demo, detection_report, evaluation
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed; apt-get install chromium")
 
-PAGES: dict[str, Callable[[], str]] = {"demo": demo, "evaluation": lambda: evaluation_page(evaluation())}
+PAGES: dict[str, Callable[[], str]] = {
+    "demo": demo,
+    "evaluation": lambda: evaluation_page(evaluation()),
+    "streams": lambda: streams_page([detection_report()]),
+}
 LEAKY = '<!DOCTYPE html><html lang="en"><body><img src="http://127.0.0.1:9/x.png" alt=""></body></html>'
 
 

@@ -72,6 +72,18 @@ def test_recognize_works_and_gives_the_scores_that_it_gives_here(base: Path, mod
 
 
 @pytest.mark.slow
+def test_long_recordings_are_heard_there_too(base: Path, model: Path, sound: Path) -> None:
+    command = ("recognize", "--stream", sound, "--model", model, "--format", "csv", "--threshold", "0")
+
+    done = run(base / "speech-rnn", *command)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    head, first, *_ = done.stdout.splitlines()
+    assert head == "file,label,score,start,time"
+    assert first.startswith(f"{sound},")
+
+
+@pytest.mark.slow
 def test_the_package_works_where_the_workshops_libraries_are_not(base: Path, model: Path) -> None:
     code = (
         "import importlib.util, sys, numpy, speech_rnn\n"
