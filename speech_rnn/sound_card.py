@@ -189,11 +189,11 @@ def play(samples: NDArray[np.float32], rate: float, card: Any = None) -> None:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def hushed() -> Iterator[int]:
     """Keep what PortAudio and ALSA write to standard error off it; Python's own words still get there.
 
     They write from threads of their own, whenever a device goes away: into the middle of a live view. For a command
-    line, not for a library: the descriptor is the whole process's.
+    line, not for a library: the descriptor is the whole process's. Gives the descriptor that still leads there.
     """
     before = sys.stderr
     before.flush()
@@ -207,7 +207,7 @@ def hushed() -> Iterator[None]:
         if is_descriptor:
             sys.stderr = ours
         try:
-            yield
+            yield kept
         finally:
             ours.flush()
             if is_descriptor:
