@@ -17,6 +17,7 @@ from speech_rnn.listening import Listener, changed_detector, run
 from speech_rnn.microphone import FileInput, Microphone
 from speech_rnn.runtime import DEFAULT_MODEL, load
 from speech_rnn.sound_card import hushed
+from speech_rnn.stream_model import StreamForm
 
 
 @click.command(short_help="Listen at the microphone and say which words are heard.")
@@ -26,6 +27,13 @@ from speech_rnn.sound_card import hushed
     show_default=True,
     metavar="NAME|DIR",
     help="A model that comes with the package, or a folder that 'speech-rnn export' wrote.",
+)
+@click.option(
+    "--form",
+    type=click.Choice(["float32", "float16", "dynamic", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Which of the model's stream files listens.",
 )
 @click.option(
     "--device", metavar="NUMBER|NAME", help="Microphone, by number or a part of its name.  [default: system's]"
@@ -72,6 +80,7 @@ from speech_rnn.sound_card import hushed
 def command(
     *,
     model: str,
+    form: StreamForm,
     device: str | None,
     rate: float | None,
     list_devices: bool,
@@ -102,7 +111,7 @@ def command(
         if list_devices:
             show_devices(as_json=as_json)
             return
-        recognizer = load(model)
+        recognizer = load(model, form)
         config = changed_detector(recognizer.card.detector, thresholds, recognizer.labels, **detector)
         actions = [parse_action(text, recognizer.labels) for text in commands]
         view = make_view(recognizer.card.name, config, as_json=as_json)

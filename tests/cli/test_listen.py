@@ -34,7 +34,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> ToneModel:
     made = ToneModel(high=SHELL)
     card = SimpleNamespace(name="tones", features=SimpleNamespace(clip_s=1.0), detector=DetectorConfig())
     monkeypatch.setattr(made, "card", card, raising=False)
-    monkeypatch.setattr(module, "load", lambda name: made)
+    monkeypatch.setattr(module, "load", lambda name, form: made)
     return made
 
 
