@@ -33,6 +33,7 @@ _QUEUE_S = 5.0  # of sound that may wait for a reader
 _MOST_READ = 10  # blocks that one read gives together
 _STALLED_S = 1.0  # without a callback: something is wrong
 _REOPEN_S = 4.0  # without one: opened anew; a healthy device takes up to 3 s to its first block
+_MOST_PATIENT = 8  # times that, since a slow machine may take longer
 _RETRY_S = 1.0
 _WATCH_S = 0.05
 _START_S = 15.0  # until PortAudio must have opened the device or refused to
@@ -114,7 +115,7 @@ class Microphone:
             stalled_s: seconds without sound after which something is wrong.
             reopen_s: seconds without sound after which the device is opened anew.
             retry_s: seconds between two attempts to open it.
-            start_s: seconds that opening it may take at first.
+            start_s: seconds that PortAudio may take to open it.
             card: gives ``sounddevice``; called in the thread that talks to PortAudio.
         """
         self._wanted = device
@@ -133,6 +134,8 @@ class Microphone:
         self._queue: queue.SimpleQueue[Block] = queue.SimpleQueue()
         self._most_waiting = max(1, round(queue_s / BLOCK_S))
         self._ahead: Block | None = None
+        self._patience = 1
+        self._calls_since_s: float | None = None  # when the thread went into PortAudio
         self._last_heard_s = 0.0
         self._heard_since_opened = False
         self._after_gap = False
@@ -187,15 +190,15 @@ class Microphone:
         """All that has come, at most 0.2 s of it at a time; empty where nothing came in ``wait_s`` seconds.
 
         Raises:
-            DeviceError: something failed that opening the device anew can't mend.
+            DeviceError: opening the device anew can't mend it: PortAudio hangs in that, as it can when a sound server
+                dies.
         """
         block, self._ahead = self._ahead, None
         if block is None:
             try:
                 block = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
             except queue.Empty:
-                if self._failure is not None:
-                    raise self._failure from None
+                self._check_thread()
                 return Block(np.zeros(0, np.float32), self.rate or _USUAL_RATES[0])
         blocks = [block]
         while len(blocks) < _MOST_READ:
@@ -208,6 +211,15 @@ class Microphone:
                 break
             blocks.append(more)
         return Block(np.concatenate([one.samples for one in blocks]), block.rate, block.gap)
+
+    def _check_thread(self) -> None:
+        """Raise what the thread that calls PortAudio has failed with, or that it hangs."""
+        if self._failure is not None:
+            raise self._failure
+        since_s = self._calls_since_s
+        if since_s is not None and time.monotonic() - since_s > self._start_s:
+            self._state, self._trouble = "lost", no_answer(self._start_s)
+            raise DeviceError(self._trouble)
 
     def discard(self) -> None:
         """Forget what has come and was not read, so that the next read begins now."""
@@ -228,6 +240,7 @@ class Microphone:
     def _supervise(self) -> None:
         """The only thread that calls PortAudio: opens the device, watches it, opens it anew."""
         try:
+            self._calls_since_s = time.monotonic()
             self._card = self._get_card()
             while not self._stop.is_set():
                 try:
@@ -238,10 +251,14 @@ class Microphone:
                     self._state, self._trouble = "lost", str(error)
                 else:
                     self._started.set()
+                    self._calls_since_s = None
                     self._watch(stream)
+                    self._calls_since_s = time.monotonic()
                     self._abandon(stream)
+                self._calls_since_s = None
                 if self._stop.wait(self._retry_s if self._state == "lost" else 0.0):
                     break
+                self._calls_since_s = time.monotonic()
                 self._restart_portaudio()
         except BaseException as error:
             self._failure = error
@@ -312,8 +329,10 @@ class Microphone:
                     f"no sound comes from {self.title}; is it suspended or used by another program? opening it anew"
                 )
             elif self._heard_since_opened:
-                self._state, self._trouble = "listening", ""
-            if quiet_s > self._reopen_s:
+                self._state, self._trouble, self._patience = "listening", "", 1
+            if quiet_s > self._reopen_s * self._patience:
+                # Opened anew all too soon, a slow device would never get to its first block.
+                self._patience = min(_MOST_PATIENT, 2 * self._patience)
                 return
 
     def _abandon(self, stream: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from speech_rnn.text import plain
 
 LONGEST_NAME = 60  # shown of a device's name
 
+_LATE_S = 2.0  # that playing may take longer than the sound
+_LOOK_S = 0.02
 _SHOW = "'speech-rnn listen --list-devices' shows what there is"
 NO_DEVICE = (
     "no microphone is found; plug one in, start the sound server (PulseAudio or PipeWire), or allow this "
@@ -183,7 +186,12 @@ def play(samples: NDArray[np.float32], rate: float, card: Any = None) -> None:
     """
     card = card or portaudio()
     try:
-        card.play(samples, rate, blocking=True)
+        card.play(samples, rate)
+        # Not its own wait(), which never returns when the device goes away meanwhile.
+        end_s = time.monotonic() + len(samples) / rate + _LATE_S
+        while card.get_stream().active and time.monotonic() < end_s:
+            time.sleep(_LOOK_S)
+        card.stop()
     except (card.PortAudioError, ValueError) as error:
         raise DeviceError(f"nothing to play the sound on ({one_line(error)}); plug in a loudspeaker") from None
 

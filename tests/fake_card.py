@@ -30,6 +30,7 @@ class FakeCard:
         self.streams: list[FakeStream] = []
         self.starts = 1
         self.played: list[tuple[NDArray[np.float32], float]] = []
+        self.playing_s = 0.0
         self.hangs = threading.Event()
         self._seen = dict(self.microphones)
 
@@ -56,9 +57,17 @@ class FakeCard:
         self.streams.append(stream)
         return stream
 
-    def play(self, samples: NDArray[np.float32], rate: float, *, blocking: bool) -> None:
-        assert blocking
+    def play(self, samples: NDArray[np.float32], rate: float) -> None:
         self.played.append((samples, rate))
+        self.playing_s = len(samples) / rate
+
+    def get_stream(self) -> Any:
+        """Plays for as long as it is asked every 20 ms; for ever where it hangs."""
+        self.playing_s -= 0.0 if self.hangs.is_set() else 0.02
+        return SimpleNamespace(active=self.playing_s > 0)
+
+    def stop(self) -> None:
+        self.playing_s = 0.0
 
     def unplug(self) -> None:
         self.microphones = {}

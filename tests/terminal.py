@@ -17,17 +17,19 @@ from pathlib import Path
 
 from tests.sound_server import wait_until
 
+SPEECH_RNN = (sys.executable, "-m", "speech_rnn.cli.main")
+
 
 class Terminal:
-    """``speech-rnn`` in a pseudo-terminal of 100 columns; ``seen`` is all that it has written."""
+    """A command in a pseudo-terminal of 100 columns; ``seen`` is all that it has written."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *command: str | Path) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.seen = ""
         self._passed = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "speech_rnn.cli.main", *map(str, arguments)],
+            [*map(str, command)],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -82,11 +82,24 @@ def test_a_missing_library_is_named_with_the_command_that_brings_it(monkeypatch:
 
 
 def test_a_clip_is_played_to_its_end() -> None:
-    card, clip = FakeCard(), np.zeros(10, np.float32)
+    card, clip = FakeCard(), np.zeros(1_600, np.float32)
+    card.stop = lambda: ends.append(card.playing_s)  # type: ignore[method-assign]
+    ends: list[float] = []
 
     play(clip, 16_000, card)
 
     assert card.played == [(clip, 16_000)]
+    assert ends == [pytest.approx(0.0, abs=0.021)]
+
+
+def test_a_loudspeaker_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speech_rnn.sound_card._LATE_S", 0.05)
+    card = FakeCard()
+    card.hangs.set()
+
+    play(np.zeros(160, np.float32), 16_000, card)
+
+    assert card.playing_s == 0.0
 
 
 def test_without_a_loudspeaker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

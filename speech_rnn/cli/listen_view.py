@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _BAR = 30  # characters
 _MOST_LABELS = 14
 _LAST_HEARD = 6
+_DRAWN_EVERY_S = 0.09
 _OVERRUNS_EVERY = 50  # a line on standard error
 
 
@@ -110,7 +113,7 @@ class JsonLines(Lines):
 
 
 class LiveView(Lines):
-    """A view that is drawn anew some ten times a second."""
+    """A view that is drawn anew ten times a second."""
 
     live = True
 
@@ -121,6 +124,7 @@ class LiveView(Lines):
         self._trouble = ""
         self._console = console
         self._drawn: Live | None = None
+        self._drawn_s = -math.inf
 
     def __enter__(self) -> Self:
         from rich.live import Live
@@ -144,8 +148,10 @@ class LiveView(Lines):
         self._last.appendleft(line)
 
     def update(self, listener: Listener) -> None:
-        """Draw."""
-        if self._drawn is not None:
+        """Draw, if that was some time ago."""
+        now = time.monotonic()
+        if self._drawn is not None and now - self._drawn_s > _DRAWN_EVERY_S:
+            self._drawn_s = now
             self._drawn.update(self.drawing(listener), refresh=True)
 
     def trouble(self, message: str) -> None:

@@ -11,7 +11,7 @@ from speech_rnn.cli.record import command
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.errors import DataError
 from tests.sound_server import SoundServer
-from tests.terminal import Terminal
+from tests.terminal import SPEECH_RNN, Terminal
 from tests.test_takes import word
 
 RATE = 16_000
@@ -40,7 +40,7 @@ def take(terminal: Terminal, server: SoundServer, wanted: str, peak: float = 0.5
 def test_a_word_is_recorded_refused_taken_back_and_gone_on_with(tmp_path: Path, sound_server: SoundServer) -> None:
     mine = tmp_path / "mine"
 
-    with Terminal("record", "lamp", "--takes", "2", "-o", mine, "--no-playback") as terminal:
+    with Terminal(*SPEECH_RNN, "record", "lamp", "--takes", "2", "-o", mine, "--no-playback") as terminal:
         terminal.expect("lamp, take 1 of 2   (Enter records")
         terminal.press("\r")
         terminal.expect("say 'lamp' in 1.0 s")
@@ -59,7 +59,9 @@ def test_a_word_is_recorded_refused_taken_back_and_gone_on_with(tmp_path: Path, 
         terminal.expect("speech-rnn: stopped; 1 take of this session kept, the same command goes on")
         assert terminal.end() == 130
 
-    with Terminal("record", "lamp", "--takes", "2", "-o", mine, "--no-playback", "--hands-free") as terminal:
+    with Terminal(
+        *SPEECH_RNN, "record", "lamp", "--takes", "2", "-o", mine, "--no-playback", "--hands-free"
+    ) as terminal:
         terminal.expect("lamp, take 2 of 2")
         for _ in range(8):
             terminal.expect("NOW")

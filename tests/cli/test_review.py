@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from speech_rnn.cli.review import command
 from speech_rnn.data.folder import FolderSource
-from tests.terminal import Terminal
+from tests.terminal import SPEECH_RNN, Terminal
 from tests.test_review import keep
 
 
@@ -21,7 +21,7 @@ def kept(tmp_path: Path) -> Path:
 def test_sounds_are_sorted_by_single_keys_left_and_gone_on_with(kept: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
 
-    with Terminal("review", kept, "-o", mine, "--no-playback") as terminal:
+    with Terminal(*SPEECH_RNN, "review", kept, "-o", mine, "--no-playback") as terminal:
         terminal.expect("5 of 5 sounds to look at")
         terminal.expect("1 of 5  yes 0.90, then no 0.05")
         terminal.press("\r")
@@ -49,7 +49,7 @@ def test_sounds_are_sorted_by_single_keys_left_and_gone_on_with(kept: Path, tmp_
         assert terminal.end() == 0
     assert sorted(clip.word for clip in FolderSource(mine).clips) == ["guess", "other", "yes"]
 
-    with Terminal("review", kept, "-o", mine, "--no-playback") as terminal:
+    with Terminal(*SPEECH_RNN, "review", kept, "-o", mine, "--no-playback") as terminal:
         terminal.expect("2 of 5 sounds to look at")
         terminal.expect("4 of 5")
         terminal.interrupt()
@@ -58,7 +58,7 @@ def test_sounds_are_sorted_by_single_keys_left_and_gone_on_with(kept: Path, tmp_
 
 
 def test_where_nothing_can_be_played_it_says_so_and_goes_on(kept: Path, tmp_path: Path) -> None:
-    with Terminal("review", kept, "-o", tmp_path / "mine") as terminal:
+    with Terminal(*SPEECH_RNN, "review", kept, "-o", tmp_path / "mine") as terminal:
         terminal.expect("1 of 5")
         terminal.press("d")
         terminal.expect("dropped")
