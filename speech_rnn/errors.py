@@ -23,3 +23,7 @@ class DataError(SpeechRnnError):
 
 class ModelError(SpeechRnnError):
     """A run, an artefact or a cell is missing, damaged or of another version."""
+
+
+class DeviceError(SpeechRnnError):
+    """There is no sound card, it can't be used as asked, or it went away."""

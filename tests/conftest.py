@@ -8,9 +8,13 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.sound_server import SoundServer
 
 # Before any test imports NumPy or TensorFlow. The tests run two at a time; more threads would only wait for each other.
 os.environ.update(
@@ -62,6 +66,15 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def sound_server() -> Iterator[SoundServer]:
+    """PulseAudio with a microphone that the test speaks into; the test skips where it can't be installed."""
+    from tests.sound_server import SoundServer
+
+    with SoundServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

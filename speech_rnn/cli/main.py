@@ -24,6 +24,9 @@ COMMANDS = {
     "evaluate": "Measure how good a run or a model is, with intervals.",
     "export": "Turn a run into files for apps: SavedModel and TFLite, checked.",
     "recognize": "Say which words are heard in sound files.",
+    "listen": "Listen at the microphone and say which words are heard.",
+    "record": "Record words of your own, to train with.",
+    "review": "Sort what 'listen --save' kept into training recordings.",
 }
 
 
