@@ -144,7 +144,9 @@ def many(model: str) -> dict[str, float]:
     start = time.perf_counter()
     heard: list[list[speech_rnn.Detection]] = [[] for _ in streams]
     for at in range(0, sounds.shape[1], chunk):
-        for mine, new in zip(heard, speech_rnn.accept_all(streams, sounds[:, at : at + chunk], 16_000), strict=True):
+        for mine, new in zip(
+            heard, speech_rnn.accept_all(streams, list(sounds[:, at : at + chunk]), 16_000), strict=True
+        ):
             mine += new
     seconds = time.perf_counter() - start
     gc.collect()
