@@ -22,6 +22,7 @@ from speech_rnn.runs import Run
 from speech_rnn.runtime import Recognizer
 
 JudgedPart = Literal["validation", "testing"]  # training clips are bent
+Form = Literal["clip", "float32", "float16", "dynamic", "int8"]  # the clip file of a model, or one of its stream files
 BATCH = 256
 
 
@@ -63,8 +64,14 @@ def score_run(run: Run, store: Store, part: JudgedPart, *, workers: int | None =
     return Scored(logits, items.label, _speakers(store, items))
 
 
-def score_model(recognizer: Recognizer, store: Store, part: JudgedPart) -> Scored:
+def score_model(recognizer: Recognizer, store: Store, part: JudgedPart, *, streamed: bool = False) -> Scored:
     """An exported model on a part of some recordings, sound in and scores out.
+
+    Args:
+        recognizer: the model.
+        store: decoded recordings at its rate and clip length.
+        part: of them.
+        streamed: through the stream file, step by step, and not the clip file.
 
     Raises:
         DataError: the part holds none of the model's words.
@@ -78,8 +85,11 @@ def score_model(recognizer: Recognizer, store: Store, part: JudgedPart) -> Score
     with progress(f"{part} part", len(items)) as report:
         for start in range(0, len(items), BATCH):
             some = np.arange(start, min(start + BATCH, len(items)))
-            for row, clip in zip(some, rows.read(some) * np.float32(1 / FULL_SCALE_INT16), strict=True):
-                scores[row] = recognizer.scores(clip)
+            clips = rows.read(some) * np.float32(1 / FULL_SCALE_INT16)
+            if streamed:
+                scores[some] = recognizer.stream_model.clip_scores(clips)
+            else:
+                scores[some] = [recognizer.scores(clip) for clip in clips]
             report.advance(len(some))
     return Scored(np.log(np.maximum(scores, 1e-30)), items.label, _speakers(store, items))
 

@@ -12,7 +12,7 @@ from speech_rnn.cli.options import cache_option, data_option, workers_option
 from speech_rnn.quiet import quiet
 
 if TYPE_CHECKING:
-    from speech_rnn.scoring import JudgedPart
+    from speech_rnn.scoring import Form, JudgedPart
 
 
 @click.command(short_help="Measure how good a run or a model is, with intervals.")
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     default="validation",
     show_default=True,
     help="Which clips: those that training chose its best weights by, or those it has never met.",
+)
+@click.option(
+    "--form",
+    type=click.Choice(["clip", "float32", "float16", "dynamic", "int8"]),
+    default="clip",
+    show_default=True,
+    help="Which file of a MODEL: the clip file, or a stream file by the precision of its weights.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.option(
@@ -82,6 +89,7 @@ def command(
     recordings: tuple[Path, ...],
     sources: tuple[str, ...],
     part: JudgedPart,
+    form: Form,
     as_json: bool,
     page: Path | None,
     stream: bool,
@@ -121,7 +129,7 @@ def command(
         with quiet():
             from speech_rnn.cli.evaluation_report import evaluate_and_print
 
-        evaluate_and_print(model, sources, part, cache, workers, as_json=as_json, page=page)
+        evaluate_and_print(model, sources, part, cache, workers, form=form, as_json=as_json, page=page)
         return
 
     from speech_rnn.cli.stream_report import BuiltStreams, OwnRecordings, evaluate_streams_and_print

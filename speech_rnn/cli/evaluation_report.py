@@ -20,7 +20,7 @@ from speech_rnn.data.store import open_store
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import Evaluation, evaluate
 from speech_rnn.runs import load_run
-from speech_rnn.scoring import JudgedPart, score_model, score_run
+from speech_rnn.scoring import Form, JudgedPart, score_model, score_run
 from speech_rnn.text import interval, percent, plain
 
 LIBRARIES = ("speech-rnn", "tensorflow", "keras", "librosa", "numpy", "ai-edge-litert")
@@ -36,6 +36,7 @@ def evaluate_and_print(
     cache: Path,
     workers: int | None,
     *,
+    form: Form = "clip",
     as_json: bool,
     page: Path | None,
 ) -> None:
@@ -47,12 +48,13 @@ def evaluate_and_print(
         part: of the recordings.
         cache: folder of decoded clips.
         workers: processes that prepare sound.
+        form: which file of a model.
         as_json: print JSON instead of tables.
         page: file of the page, if one is wanted.
     """
     if page is not None and not page.parent.is_dir():  # known before minutes are spent
         raise DataError(f"{page} can't be written, there is no folder {str(page.parent)!r}; make it first")
-    evaluation = measure(model, names, part, cache, workers)
+    evaluation = measure(model, names, part, cache, workers, form=form)
     if page is not None:
         from speech_rnn.report import evaluation_page
 
@@ -67,10 +69,14 @@ def evaluate_and_print(
         console.print(Text(f"drawn in {page}"), soft_wrap=True)
 
 
-def measure(model: str, names: Sequence[str], part: JudgedPart, cache: Path, workers: int | None) -> Evaluation:
+def measure(
+    model: str, names: Sequence[str], part: JudgedPart, cache: Path, workers: int | None, *, form: Form = "clip"
+) -> Evaluation:
     """The figures of a run or a model on a part of some recordings."""
     folder = Path(model)
     if (folder / "run.json").is_file() and not (folder / CARD_FILE).is_file():
+        if form != "clip":
+            raise click.UsageError(f"--form {form} is for a model; 'speech-rnn export {model} -o DIR' makes one.")
         run = load_run(folder)
         names = names or [source.name for source in run.record.sources]
         sources = open_sources(names)
@@ -79,11 +85,14 @@ def measure(model: str, names: Sequence[str], part: JudgedPart, cache: Path, wor
     else:
         if not names:
             raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'.")
-        recognizer = runtime.load(model)
+        recognizer = runtime.load(model) if form == "clip" else runtime.load(model, form)
         sources = open_sources(names)
         store = open_store(sources, recognizer.card.features, cache)
-        scored, labels, kind = score_model(recognizer, store, part), recognizer.labels, "model"
+        scored, labels, kind = score_model(recognizer, store, part, streamed=form != "clip"), recognizer.labels, "model"
     command = ["speech-rnn", "evaluate", model, *(word for name in names for word in ("--data", name)), "--part", part]
+    if form != "clip":
+        command += ["--form", form]
+        kind = f"{form} {kind}"
     return evaluate(
         scored.logits,
         scored.targets,

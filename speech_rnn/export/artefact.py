@@ -145,7 +145,7 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
             )
             (folder / file).write_bytes(stream_file(card, front_end, step))
             model = StreamModel(card, (folder / file).read_bytes(), file)
-            hold(file, partial(_through_halves, model), BOUNDS[form])
+            hold(file, model.clip_scores, BOUNDS[form])
             hold(file, partial(_through_signature, model), BOUNDS[form])
             bar.advance()
             if form == "float32":
@@ -174,15 +174,6 @@ def _for_mediapipe(clip: bytes, card: Card) -> bytes:
 
 def _clip_by_clip(recognizer: Recognizer, clips: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([recognizer.scores(clip) for clip in clips])
-
-
-def _through_halves(model: StreamModel, clips: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Clips through the signatures ``features`` and ``step``, all in one batch."""
-    card, states = model.card, model.zero_states(len(clips))
-    for step in range(card.n_steps):
-        window = clips[:, step * card.step_length :][:, : card.kept_length + card.step_length]
-        scores, states = model.step(model.features(np.ascontiguousarray(window)), states)
-    return scores
 
 
 def _through_signature(model: StreamModel, clips: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -36,9 +36,9 @@ class IntegerCore:
     core: keras.Model
     calibration: dict[str, NDArray[np.float32]]
 
-    def function(self) -> tf.types.experimental.PolymorphicFunction:
-        """The core for one stream: its inputs by name -> ``logits``, ``new_state_0``, ...."""
-        shapes = {tensor.name: tf.TensorSpec([1, tensor.shape[1]], name=tensor.name) for tensor in self.core.inputs}
+    def function(self, batch: int | None = 1) -> tf.types.experimental.PolymorphicFunction:
+        """The core for so many streams, ``None`` for any number: inputs by name -> ``logits``, ``new_state_0``, ...."""
+        shapes = {tensor.name: tf.TensorSpec([batch, tensor.shape[1]], name=tensor.name) for tensor in self.core.inputs}
 
         @tf.function(input_signature=list(shapes.values()), autograph=False)
         def one_step(x: tf.Tensor, *states: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -122,7 +122,9 @@ def convert_integer_step(classifier: keras.Model, card: Card, calibration: NDArr
     """
     integers = integer_core(classifier, card, calibration)
     with tempfile.TemporaryDirectory(prefix="speech_rnn_") as folder:
-        saved = save_function(integers.function(), [v.value for v in integers.core.variables], Path(folder) / "core")
+        saved = save_function(
+            integers.function(None), [v.value for v in integers.core.variables], Path(folder) / "core"
+        )
         (content,) = convert_in_child(
             Conversion("an integer step", saved, mode="int8", calibration=integers.calibration)
         )
