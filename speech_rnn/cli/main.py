@@ -27,7 +27,11 @@ COMMANDS = {
     "listen": "Listen at the microphone and say which words are heard.",
     "record": "Record words of your own, to train with.",
     "review": "Sort what 'listen --save' kept into training recordings.",
+    "web": "Write a model as one page that listens in a browser, without a server.",
 }
+
+# Package -> the smallest extra that brings it; the others come with "train".
+EXTRAS = {"jinja2": "web", "markupsafe": "web"}
 
 
 class _LazyGroup(click.Group):
@@ -81,7 +85,8 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("speech_rnn"):
             raise
-        _end(1, f"speech-rnn: this needs the package {error.name}; pip install 'speech-rnn[train]' brings it")
+        extra = EXTRAS.get(error.name or "", "train")
+        _end(1, f"speech-rnn: this needs the package {error.name}; pip install 'speech-rnn[{extra}]' brings it")
     except SpeechRnnError as error:
         _end(1, f"speech-rnn: {error}")
     except (KeyboardInterrupt, click.Abort) as error:

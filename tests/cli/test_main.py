@@ -131,6 +131,11 @@ def test_nothing_asked_is_helped_with_code_2(
             "speech-rnn: this needs the package tensorflow; pip install 'speech-rnn[train]' brings it\n",
         ),
         (
+            ModuleNotFoundError("No module named 'jinja2'", name="jinja2"),
+            1,
+            "speech-rnn: this needs the package jinja2; pip install 'speech-rnn[web]' brings it\n",
+        ),
+        (
             OSError(errno.ENOSPC, "No space left on device", "/runs/a"),
             1,
             "speech-rnn: /runs/a: No space left on device; mend that and try again\n",
