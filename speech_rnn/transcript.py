@@ -21,7 +21,13 @@ from speech_rnn.text import plain
 
 Format = Literal["table", "json", "csv", "audacity"]
 FORMATS: tuple[Format, ...] = ("table", "json", "csv", "audacity")
-SUFFIXES: dict[Format, str] = {"table": ".table.txt", "json": ".jsonl", "csv": ".csv", "audacity": ".txt"}
+# "monday.txt" may be labels that someone set by hand, the truth of monday.flac.
+SUFFIXES: dict[Format, str] = {
+    "table": ".heard.table.txt",
+    "json": ".heard.jsonl",
+    "csv": ".heard.csv",
+    "audacity": ".heard.txt",
+}
 
 BLOCK_S = 10.0  # decoded and recognized at a time
 LARGEST_TRACK = 64_000_000  # bytes; 40 are a label
@@ -219,7 +225,7 @@ def track_name(sound: Path, form: Format) -> str:
     """The name of the transcript of a sound file.
 
     >>> track_name(Path("talks/monday.flac"), "audacity")
-    'monday.txt'
+    'monday.heard.txt'
     """
     return sound.stem + SUFFIXES[form]
 

@@ -218,6 +218,6 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_two_files_of_one_name_are_refused_before_the_work() -> None:
     check_names((Path("a/x.wav"), Path("b/y.wav")), "csv")
 
-    with pytest.raises(AudioError, match=r"'a/x.wav' and 'b/x.flac' would both be written as 'x.csv'"):
+    with pytest.raises(AudioError, match=r"'a/x.wav' and 'b/x.flac' would both be written as 'x.heard.csv'"):
         check_names((Path("a/x.wav"), Path("b/x.flac")), "csv")
-    assert track_name(Path("a/x.tar.wav"), "json") == "x.tar.jsonl"
+    assert track_name(Path("a/x.tar.wav"), "json") == "x.tar.heard.jsonl"

@@ -31,8 +31,11 @@ def transcribe_files(
 
     Raises:
         AudioError: the only file can't be heard, or some of several.
-        click.UsageError: several files would be one label track, which has no place for their names.
+        click.UsageError: several files would be one label track, which has no place for their names, or the output
+            is one of the sound files.
     """
+    if output is not None and any(output.resolve() == file.resolve() for file in files):
+        raise click.UsageError(f"{str(output)!r} is the recording itself; give another --output.")
     into_folder = output is not None and output.is_dir()
     if form == "audacity" and len(files) > 1 and not into_folder:
         raise click.UsageError("a label track is of one recording; make a folder and give it: -o DIR.")

@@ -137,8 +137,8 @@ def test_a_folder_gets_a_transcript_for_each_file(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
-    assert sorted(file.name for file in (tmp_path / "tracks").iterdir()) == ["a.txt", "b.txt"]
-    assert [label for *_, label in read_label_track(tmp_path / "tracks" / "b.txt")] == ["low"]
+    assert sorted(file.name for file in (tmp_path / "tracks").iterdir()) == ["a.heard.txt", "b.heard.txt"]
+    assert [label for *_, label in read_label_track(tmp_path / "tracks" / "b.heard.txt")] == ["low"]
 
 
 def test_several_files_are_no_label_track(tmp_path: Path) -> None:
@@ -148,6 +148,17 @@ def test_several_files_are_no_label_track(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert "-o DIR" in result.output
+
+
+def test_a_recording_is_not_written_over(tmp_path: Path) -> None:
+    sound = write_words(tmp_path / "a.wav", [])
+    before = sound.read_bytes()
+
+    result = invoke(sound, "-o", tmp_path / "." / "a.wav")
+
+    assert result.exit_code == 2
+    assert "is the recording itself" in result.output
+    assert sound.read_bytes() == before
 
 
 def test_one_file_takes_them_all(tmp_path: Path) -> None:
@@ -170,7 +181,7 @@ def test_what_cannot_be_heard_is_named_and_leaves_no_file(tmp_path: Path) -> Non
     assert isinstance(result.exception, AudioError)
     assert "1 of 2 files could not be heard" in str(result.exception)
     assert "bad.wav' is not a sound file" in result.stderr
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.csv"]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.heard.csv"]
     assert "is not a sound file" in str(alone.exception)
     assert not (tmp_path / "alone.csv").exists()
     assert not list(tmp_path.rglob(".*"))
