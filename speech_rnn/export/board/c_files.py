@@ -1,0 +1,142 @@
+"""What is generated in C: models as arrays, the front end's sizes and tables, golden vectors. C99, and C++ reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn import features
+from speech_rnn.card import Card
+
+_LINE = 120
+_TYPES = {
+    np.dtype(np.int8): "int8_t",
+    np.dtype(np.int16): "int16_t",
+    np.dtype(np.uint16): "uint16_t",
+    np.dtype(np.float32): "float",
+}
+
+
+def feature_settings(card: Card) -> str:
+    """``feature_settings.h``: what features.h is about, as macros."""
+    settings = card.features
+    floor_db = 10 * np.log10(settings.power_floor)
+    values: dict[str, int | np.float32] = {
+        "SAMPLE_RATE": settings.sample_rate,
+        "N_FFT": settings.n_fft,
+        "WIN_LENGTH": settings.win_length,
+        "WIN_START": (settings.n_fft - settings.win_length) // 2,
+        "HOP_LENGTH": settings.hop_length,
+        "N_MELS": settings.n_mels,
+        "N_MFCC": settings.n_mfcc,
+        "STACK": card.model.stack,
+        "POWER_FLOOR": np.float32(settings.power_floor),
+        "FLOOR_DB": np.float32(floor_db),
+        "FLOOR_MFCC": np.float32(floor_db * np.sqrt(settings.n_mels)),
+    }
+    return _header("feature_settings.h", "".join(f"#define FEATURES_{name} {_literal(values[name])}\n" for name in values))
+
+
+def feature_tables(card: Card, mean: NDArray[np.float32], factor: NDArray[np.float32]) -> str:
+    """``feature_tables.h``: window, mel bands without their zeros, cosines, and what brings MFCC to one spread.
+
+    Args:
+        card: of the model.
+        mean: float32 [n_mfcc], taken from MFCC.
+        factor: float32 [n_mfcc], what they are multiplied by then.
+    """
+    settings, basis = card.features, features.basis(card.features)
+    start = (settings.n_fft - settings.win_length) // 2
+    quarter_wave = np.cos(2 * np.pi * np.arange(settings.n_fft // 4 + 1) / settings.n_fft)
+    ranges = [np.flatnonzero(band)[[0, -1]] for band in basis.bands.T]
+    weights = [band[first : last + 1] for band, (first, last) in zip(basis.bands.T, ranges, strict=True)]
+    tables = {
+        "feature_window[FEATURES_WIN_LENGTH]": basis.window[start : start + settings.win_length],
+        "feature_quarter_wave[FEATURES_N_FFT / 4 + 1]": quarter_wave,
+        "feature_band_first[FEATURES_N_MELS]": np.array([first for first, _ in ranges], np.uint16),
+        "feature_band_bins[FEATURES_N_MELS]": np.array([len(one) for one in weights], np.uint16),
+        f"feature_band_weights[{sum(map(len, weights))}]": np.concatenate(weights),
+        "feature_cosines[FEATURES_N_MFCC][FEATURES_N_MELS]": basis.cosines.T,
+        "feature_mean[FEATURES_N_MFCC]": mean,
+        "feature_factor[FEATURES_N_MFCC]": factor,
+    }
+    included = '#include <stdint.h>\n\n#include "feature_settings.h"\n\n'
+    return _header("feature_tables.h", included + "".join(_table(name, values) for name, values in tables.items()))
+
+
+def golden(name: str, arrays: Mapping[str, NDArray[Any]], macros: Mapping[str, int | float | np.float32]) -> str:
+    """A header of golden vectors, ``NAME_golden.h``.
+
+    Args:
+        name: of the model or part; arrays and macros are named after it.
+        arrays: int8, int16 or float32 of one or more dimensions.
+        macros: numbers that belong to them.
+    """
+    defines = "".join(f"#define {name.upper()}_{key} {_literal(value)}\n" for key, value in macros.items())
+    tables = (
+        _table(f"{name}_{key}" + "".join(f"[{n}]" for n in values.shape), values) for key, values in arrays.items()
+    )
+    return _header(f"{name}_golden.h", f"#include <stdint.h>\n\n{defines}\n" + "".join(tables))
+
+
+def model_header(name: str, content: bytes, macros: Mapping[str, int | float | np.float32]) -> str:
+    """``NAME.h``: the model's array and what a caller must know of its tensors."""
+    defines = "".join(f"#define {name.upper()}_{key} {_literal(value)}\n" for key, value in macros.items())
+    return _header(
+        f"{name}.h",
+        f"{defines}\n/* The bytes of {name}.tflite, on a boundary of 16 bytes. */\n"
+        f'#ifdef __cplusplus\nextern "C" {{\n#endif\n'
+        f"extern const unsigned char {name}[{len(content)}];\nextern const unsigned int {name}_size;\n"
+        "#ifdef __cplusplus\n}\n#endif\n",
+    )
+
+
+def model_source(name: str, content: bytes) -> str:
+    """``NAME.c``: the array; TensorFlow Lite Micro reads it where it lies, without a copy in RAM."""
+    return (
+        f'/* Written by speech-rnn export: the bytes of {name}.tflite. */\n#include "{name}.h"\n\n'
+        "/* Weights are read as words: without alignment some processors fault. */\n"
+        "#if defined(__GNUC__) || defined(__clang__)\n#define ALIGNED __attribute__((aligned(16)))\n"
+        "#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L\n#define ALIGNED _Alignas(16)\n"
+        "#else\n#error name your compiler's way to align an array to 16 bytes\n#endif\n\n"
+        f"const unsigned char {name}[{len(content)}] ALIGNED = {{\n{_wrapped(map(str, content))}}};\n"
+        f"const unsigned int {name}_size = {len(content)};\n"
+    )
+
+
+def _header(file: str, body: str) -> str:
+    guard = re.sub(r"\W", "_", file).upper()
+    return f"/* Written by speech-rnn export. */\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+
+
+def _table(declarator: str, values: NDArray[Any]) -> str:
+    array = np.asarray(values)
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    return f"static const {_TYPES[array.dtype]} {declarator} = {_initializer(array)};\n\n"
+
+
+def _initializer(values: NDArray[Any]) -> str:
+    if values.ndim > 1:
+        return "{\n" + ",\n".join(_initializer(row) for row in values) + "}"
+    return "{\n" + _wrapped(_literal(value) for value in values) + "}"
+
+
+def _literal(value: Any) -> str:
+    """A number as C reads it; a float32 in as few digits as tell it from its neighbours."""
+    return f"{np.float32(value)!s}f" if isinstance(value, (float, np.floating)) else str(int(value))
+
+
+def _wrapped(words: Iterator[str] | map[str]) -> str:
+    lines: list[str] = []
+    line = ""
+    for word in words:
+        if len(line) + len(word) + 1 > _LINE:
+            lines.append(line)
+            line = ""
+        line += f"{word},"
+    return "\n".join([*lines, line]) + "\n"

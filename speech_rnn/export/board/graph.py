@@ -1,0 +1,149 @@
+"""Edits of a converted model that the converter has no option for: order, shared scales, no clipping, alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from speech_rnn.tflite_file import CARD_METADATA
+
+ALIGNMENT = 16  # bytes; what the format promises for every buffer
+
+
+class Graph:
+    """A .tflite file of one graph and one signature, taken apart."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read the bytes of a .tflite file."""
+        self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        (self.graph,) = self.model.subgraphs
+        (signature,) = self.model.signatureDefs
+        self._inputs, self._outputs = signature.inputs, signature.outputs
+
+    def set_order(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Put inputs and outputs into an order: on a board they have no names, and the converter's own is by chance."""
+        self.graph.inputs = np.array([_index(self._inputs, name) for name in inputs], np.int32)
+        self.graph.outputs = np.array([_index(self._outputs, name) for name in outputs], np.int32)
+        for maps, names in ((self._inputs, inputs), (self._outputs, outputs)):
+            for name in names:
+                self.graph.tensors[_index(maps, name)].name = name.encode()
+            maps.sort(key=lambda one, names=names: names.index(one.name.decode()))
+
+    def share_scale(self, output: str, with_input: str) -> None:
+        """Quantize an output as an input is, so that it can be fed back by copying its bytes.
+
+        Kernels take their multipliers from the tensors when they are prepared, so the scale is all there is to
+        change, but for a bias, whose scale is that of its input times that of the weights.
+        """
+        index = _index(self._outputs, output)
+        wanted = self.graph.tensors[_index(self._inputs, with_input)].quantization
+        found = self.graph.tensors[index].quantization
+        factor = float(found.scale[0]) / float(wanted.scale[0])
+        found.scale, found.zeroPoint = np.array(wanted.scale), np.array(wanted.zeroPoint)
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
+                self._scale_bias(operator, factor)
+
+    def remove_cell_clip(self) -> None:
+        """Let the cells of fused LSTM layers go where Keras lets them; the converter clips them at 10."""
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
+                operator.builtinOptions.cellClip = 0.0
+
+    def add_card(self, card: str) -> None:
+        """Let the card travel inside, as a metadata buffer."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(card.encode(), np.uint8)
+        self.model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = CARD_METADATA, len(self.model.buffers) - 1
+        self.model.metadata = [*(self.model.metadata or []), entry]
+
+    def to_bytes(self) -> bytes:
+        """The .tflite file, its buffers on boundaries of 16 bytes, which the schema's own Python classes forget."""
+        self.model.buffers = [_AlignedBuffer(buffer) for buffer in self.model.buffers]
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def arena_bound(self) -> int:
+        """Bytes that TensorFlow Lite Micro's arena takes at most.
+
+        Counted as if no two tensors shared memory, with what a kernel keeps a channel and the interpreter keeps a
+        tensor and an operator, on a machine of 64 bits; a whole number of KiB.
+        """
+        computed = [tensor for tensor in self.graph.tensors if not self._is_constant(tensor)]
+        activations = sum(_ceil(int(np.prod(tensor.shape)) * _BYTES.get(tensor.type, 4)) for tensor in computed)
+        kept = sum(self._kept(operator) for operator in self.graph.operators)
+        io = len(self.graph.inputs) + len(self.graph.outputs)
+        own = 24 * len(self.graph.tensors) + 64 * len(self.graph.operators) + 96 * io + 1024
+        return _ceil(activations + kept + own, 1024)
+
+    def _kept(self, operator: Any) -> int:
+        """Bytes that an operator's kernel keeps for itself or asks for as scratch."""
+        kind = self._kind(operator)
+        if kind == schema.BuiltinOperator.FULLY_CONNECTED:
+            # A multiplier and a shift for each row of weights.
+            return 2 * _ceil(4 * int(self.graph.tensors[operator.inputs[1]].shape[0])) + 160
+        if kind == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
+            # Five gates' worth of scratch in 16 bits, and the multipliers of eight products.
+            units = int(self.graph.tensors[operator.inputs[5]].shape[0])
+            return 5 * _ceil(2 * units) + 1024
+        return 160
+
+    def _kind(self, operator: Any) -> int:
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+    def _is_constant(self, tensor: Any) -> bool:
+        data = self.model.buffers[tensor.buffer].data
+        return data is not None and len(data) > 0
+
+    def _scale_bias(self, operator: Any, factor: float) -> None:
+        if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+            return
+        bias = self.graph.tensors[operator.inputs[2]]
+        values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view("<i4")
+        buffer = schema.BufferT()  # of its own: another operator may use the old one
+        buffer.data = np.round(values * factor).astype("<i4").view(np.uint8)
+        self.model.buffers.append(buffer)
+        bias.buffer = len(self.model.buffers) - 1
+        bias.quantization.scale = (np.asarray(bias.quantization.scale) / factor).astype(np.float32)
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that is written where the format wants it."""
+
+    def __init__(self, buffer: Any) -> None:
+        super().__init__()
+        self.data, self.offset, self.size = buffer.data, buffer.offset, buffer.size
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802  # the name in the generated classes
+        vector = None
+        if self.data is not None:
+            data = np.asarray(self.data, np.uint8).tobytes()
+            builder.StartVector(1, len(data), ALIGNMENT)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        schema.BufferAddOffset(builder, self.offset)
+        schema.BufferAddSize(builder, self.size)
+        return schema.BufferEnd(builder)
+
+
+_BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT16: 2}
+
+
+def _index(maps: Sequence[Any], name: str) -> int:
+    return next(int(one.tensorIndex) for one in maps if one.name == name.encode())
+
+
+def _ceil(n: int, unit: int = ALIGNMENT) -> int:
+    return -(-n // unit) * unit
