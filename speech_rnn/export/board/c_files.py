@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def feature_settings(card: Card) -> str:
         "FLOOR_DB": np.float32(floor_db),
         "FLOOR_MFCC": np.float32(floor_db * np.sqrt(settings.n_mels)),
     }
-    return _header("feature_settings.h", "".join(f"#define FEATURES_{name} {_literal(values[name])}\n" for name in values))
+    return _header("feature_settings.h", _macros("features", values))
 
 
 def feature_tables(card: Card, mean: NDArray[np.float32], factor: NDArray[np.float32]) -> str:
@@ -68,27 +68,35 @@ def feature_tables(card: Card, mean: NDArray[np.float32], factor: NDArray[np.flo
     return _header("feature_tables.h", included + "".join(_table(name, values) for name, values in tables.items()))
 
 
-def golden(name: str, arrays: Mapping[str, NDArray[Any]], macros: Mapping[str, int | float | np.float32]) -> str:
-    """A header of golden vectors, ``NAME_golden.h``.
+def golden_header(name: str, arrays: Mapping[str, NDArray[Any]], macros: Mapping[str, int | float | np.float32]) -> str:
+    """``NAME_golden.h``: vectors to hold an implementation to.
 
     Args:
         name: of the model or part; arrays and macros are named after it.
         arrays: int8, int16 or float32 of one or more dimensions.
         macros: numbers that belong to them.
     """
-    defines = "".join(f"#define {name.upper()}_{key} {_literal(value)}\n" for key, value in macros.items())
     tables = (
-        _table(f"{name}_{key}" + "".join(f"[{n}]" for n in values.shape), values) for key, values in arrays.items()
+        _table(f"{name}_golden_{key}" + "".join(f"[{n}]" for n in values.shape), values)
+        for key, values in arrays.items()
     )
-    return _header(f"{name}_golden.h", f"#include <stdint.h>\n\n{defines}\n" + "".join(tables))
+    body = f"#include <stdint.h>\n\n{_macros(f'{name}_golden', macros)}\n" + "".join(tables)
+    return _header(f"{name}_golden.h", body)
+
+
+def labels_header(labels: Sequence[str]) -> str:
+    """``labels.h``: the labels in the order of the scores, as UTF-8."""
+    rows = "".join(f'    "{_escaped(label)}",\n' for label in labels)
+    return _header(
+        "labels.h", f"#define N_LABELS {len(labels)}\n\nstatic const char *const labels[N_LABELS] = {{\n{rows}}};\n"
+    )
 
 
 def model_header(name: str, content: bytes, macros: Mapping[str, int | float | np.float32]) -> str:
     """``NAME.h``: the model's array and what a caller must know of its tensors."""
-    defines = "".join(f"#define {name.upper()}_{key} {_literal(value)}\n" for key, value in macros.items())
     return _header(
         f"{name}.h",
-        f"{defines}\n/* The bytes of {name}.tflite, on a boundary of 16 bytes. */\n"
+        f"{_macros(name, macros)}\n/* The bytes of {name}.tflite, on a boundary of 16 bytes. */\n"
         f'#ifdef __cplusplus\nextern "C" {{\n#endif\n'
         f"extern const unsigned char {name}[{len(content)}];\nextern const unsigned int {name}_size;\n"
         "#ifdef __cplusplus\n}\n#endif\n",
@@ -102,10 +110,20 @@ def model_source(name: str, content: bytes) -> str:
         "/* Weights are read as words: without alignment some processors fault. */\n"
         "#if defined(__GNUC__) || defined(__clang__)\n#define ALIGNED __attribute__((aligned(16)))\n"
         "#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L\n#define ALIGNED _Alignas(16)\n"
-        "#else\n#error name your compiler's way to align an array to 16 bytes\n#endif\n\n"
+        "#else\n#error no way is known to align an array to 16 bytes with this compiler\n#endif\n\n"
         f"const unsigned char {name}[{len(content)}] ALIGNED = {{\n{_wrapped(map(str, content))}}};\n"
         f"const unsigned int {name}_size = {len(content)};\n"
     )
+
+
+def _macros(prefix: str, values: Mapping[str, int | float | np.float32]) -> str:
+    return "".join(f"#define {prefix.upper()}_{name} {_literal(value)}\n" for name, value in values.items())
+
+
+def _escaped(text: str) -> str:
+    """What may stand in a C string: anything but letters, digits and a few signs by its octal number."""
+    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-. "
+    return "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode())
 
 
 def _header(file: str, body: str) -> str:
@@ -131,7 +149,7 @@ def _literal(value: Any) -> str:
     return f"{np.float32(value)!s}f" if isinstance(value, (float, np.floating)) else str(int(value))
 
 
-def _wrapped(words: Iterator[str] | map[str]) -> str:
+def _wrapped(words: Iterable[str]) -> str:
     lines: list[str] = []
     line = ""
     for word in words:

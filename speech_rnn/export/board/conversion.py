@@ -146,7 +146,9 @@ def _fused_layer(layer: keras.layers.Layer, *, last: bool) -> Callable[[tf.Tenso
     kernel, recurrent, bias = (np.asarray(weight) for weight in layer.get_weights())
     units = layer.units
 
-    def lstm(x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor) -> object:
+    def lstm(
+        x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
+    ) -> object:
         def step(states: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             i, f, candidate, o = tf.split(x @ kernel + states[0] @ recurrent + bias, 4, axis=1)
             c = tf.sigmoid(f) * states[1] + tf.sigmoid(i) * tf.tanh(candidate)
@@ -165,9 +167,7 @@ def _fused_layer(layer: keras.layers.Layer, *, last: bool) -> Callable[[tf.Tenso
 
     def call(x: tf.Tensor) -> tf.Tensor:
         zeros = tf.zeros([1, units])
-        output, sequence, *_ = function(
-            x, zeros, zeros, tf.constant(kernel), tf.constant(recurrent), tf.constant(bias)
-        )
+        output, sequence, *_ = function(x, zeros, zeros, tf.constant(kernel), tf.constant(recurrent), tf.constant(bias))
         return output if last else sequence
 
     return call

@@ -9,7 +9,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from speech_rnn.tflite_file import CARD_METADATA
+from speech_rnn.tflite_file import CARD_METADATA, operators
 
 ALIGNMENT = 16  # bytes; what the format promises for every buffer
 
@@ -70,18 +70,42 @@ class Graph:
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def arena_bound(self) -> int:
-        """Bytes that TensorFlow Lite Micro's arena takes at most.
+    def operator_names(self) -> list[str]:
+        """The kinds of operators in it, each once, sorted."""
+        return sorted(set(operators(self.to_bytes())))
 
-        Counted as if no two tensors shared memory, with what a kernel keeps a channel and the interpreter keeps a
-        tensor and an operator, on a machine of 64 bits; a whole number of KiB.
+    def arena_bound(self) -> int:
+        """Bytes that TensorFlow Lite Micro's arena takes at most, on a machine of 64 bits; a whole number of KiB.
+
+        What is alive at once, what kernels keep a channel, and what the interpreter keeps a tensor and an operator.
         """
-        computed = [tensor for tensor in self.graph.tensors if not self._is_constant(tensor)]
-        activations = sum(_ceil(int(np.prod(tensor.shape)) * _BYTES.get(tensor.type, 4)) for tensor in computed)
         kept = sum(self._kept(operator) for operator in self.graph.operators)
         io = len(self.graph.inputs) + len(self.graph.outputs)
         own = 24 * len(self.graph.tensors) + 64 * len(self.graph.operators) + 96 * io + 1024
-        return _ceil(activations + kept + own, 1024)
+        return _ceil(self._largest_alive() + kept + own, 1024)
+
+    def _largest_alive(self) -> int:
+        """Bytes of the tensors that are needed at the same time, where there are most; variables are always."""
+        end = len(self.graph.operators)
+        first: dict[int, int] = dict.fromkeys(map(int, self.graph.inputs), 0)
+        last: dict[int, int] = dict.fromkeys(map(int, self.graph.outputs), end)
+        for place, operator in enumerate(self.graph.operators):
+            for index in map(int, operator.outputs):
+                first.setdefault(index, place)
+                last.setdefault(index, place)
+            for index in map(int, operator.inputs):
+                if index >= 0 and not self._is_constant(self.graph.tensors[index]):
+                    is_variable = self.graph.tensors[index].isVariable
+                    first.setdefault(index, 0 if is_variable else place)
+                    last[index] = end if is_variable or last.get(index) == end else place
+        sizes = {index: self._bytes(self.graph.tensors[index]) for index in first}
+        return max(
+            sum(size for index, size in sizes.items() if first[index] <= place <= last.get(index, 0))
+            for place in range(end + 1)
+        )
+
+    def _bytes(self, tensor: Any) -> int:
+        return _ceil(int(np.prod(tensor.shape)) * _BYTES.get(tensor.type, 4))
 
     def _kept(self, operator: Any) -> int:
         """Bytes that an operator's kernel keeps for itself or asks for as scratch."""
