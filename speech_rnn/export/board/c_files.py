@@ -21,8 +21,8 @@ _TYPES = {
 }
 
 
-def feature_settings(card: Card) -> str:
-    """``feature_settings.h``: what features.h is about, as macros."""
+def front_end_settings(card: Card) -> str:
+    """``front_end_settings.h``: what front_end.h is about, as macros."""
     settings = card.features
     floor_db = 10 * np.log10(settings.power_floor)
     values: dict[str, int | np.float32] = {
@@ -38,11 +38,11 @@ def feature_settings(card: Card) -> str:
         "FLOOR_DB": np.float32(floor_db),
         "FLOOR_MFCC": np.float32(floor_db * np.sqrt(settings.n_mels)),
     }
-    return _header("feature_settings.h", _macros("features", values))
+    return _header("front_end_settings.h", _macros("front_end", values))
 
 
-def feature_tables(card: Card, mean: NDArray[np.float32], factor: NDArray[np.float32]) -> str:
-    """``feature_tables.h``: window, mel bands without their zeros, cosines, and what brings MFCC to one spread.
+def front_end_tables(card: Card, mean: NDArray[np.float32], factor: NDArray[np.float32]) -> str:
+    """``front_end_tables.h``: window, mel bands without their zeros, cosines, and what brings MFCC to one spread.
 
     Args:
         card: of the model.
@@ -55,17 +55,17 @@ def feature_tables(card: Card, mean: NDArray[np.float32], factor: NDArray[np.flo
     ranges = [np.flatnonzero(band)[[0, -1]] for band in basis.bands.T]
     weights = [band[first : last + 1] for band, (first, last) in zip(basis.bands.T, ranges, strict=True)]
     tables = {
-        "feature_window[FEATURES_WIN_LENGTH]": basis.window[start : start + settings.win_length],
-        "feature_quarter_wave[FEATURES_N_FFT / 4 + 1]": quarter_wave,
-        "feature_band_first[FEATURES_N_MELS]": np.array([first for first, _ in ranges], np.uint16),
-        "feature_band_bins[FEATURES_N_MELS]": np.array([len(one) for one in weights], np.uint16),
-        f"feature_band_weights[{sum(map(len, weights))}]": np.concatenate(weights),
-        "feature_cosines[FEATURES_N_MFCC][FEATURES_N_MELS]": basis.cosines.T,
-        "feature_mean[FEATURES_N_MFCC]": mean,
-        "feature_factor[FEATURES_N_MFCC]": factor,
+        "front_end_window[FRONT_END_WIN_LENGTH]": basis.window[start : start + settings.win_length],
+        "front_end_quarter_wave[FRONT_END_N_FFT / 4 + 1]": quarter_wave,
+        "front_end_band_first[FRONT_END_N_MELS]": np.array([first for first, _ in ranges], np.uint16),
+        "front_end_band_bins[FRONT_END_N_MELS]": np.array([len(one) for one in weights], np.uint16),
+        f"front_end_band_weights[{sum(map(len, weights))}]": np.concatenate(weights),
+        "front_end_cosines[FRONT_END_N_MFCC][FRONT_END_N_MELS]": basis.cosines.T,
+        "front_end_mean[FRONT_END_N_MFCC]": mean,
+        "front_end_factor[FRONT_END_N_MFCC]": factor,
     }
-    included = '#include <stdint.h>\n\n#include "feature_settings.h"\n\n'
-    return _header("feature_tables.h", included + "".join(_table(name, values) for name, values in tables.items()))
+    included = '#include <stdint.h>\n\n#include "front_end_settings.h"\n\n'
+    return _header("front_end_tables.h", included + "".join(_table(name, values) for name, values in tables.items()))
 
 
 def golden_header(name: str, arrays: Mapping[str, NDArray[Any]], macros: Mapping[str, int | float | np.float32]) -> str:

@@ -22,7 +22,7 @@ from speech_rnn.export.quantization import IntegerCore
 STEP = "step_int8"
 CLIP = "clip_int8"
 
-# What an LSTM's cell is beyond 6, its output doesn't show: tanh(6) is 1 but for 1e-5. Finer steps within are worth more.
+# What an LSTM's cell is beyond 6 its output doesn't show, tanh(6) is 1 but for 1e-5; finer steps within are worth more.
 LARGEST_CELL = 6.0
 CLIPS = 100  # so many of the calibration clips are shown to the converter whole
 
@@ -146,9 +146,9 @@ def _fused_layer(layer: keras.layers.Layer, *, last: bool) -> Callable[[tf.Tenso
     kernel, recurrent, bias = (np.asarray(weight) for weight in layer.get_weights())
     units = layer.units
 
-    def lstm(
-        x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
-    ) -> object:
+    def lstm(x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, *weights: tf.Tensor) -> object:
+        kernel, recurrent, bias = weights
+
         def step(states: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             i, f, candidate, o = tf.split(x @ kernel + states[0] @ recurrent + bias, 4, axis=1)
             c = tf.sigmoid(f) * states[1] + tf.sigmoid(i) * tf.tanh(candidate)

@@ -1,46 +1,46 @@
 /* Try the front end on a computer.
  *
- *     cc -std=c99 -O2 -o features main.c features.c -lm
- *     ./features                compares with what librosa says of a bit of speech (features_golden.h)
- *     ./features sound.raw      prints the MFCC of a file, a frame a line; mono, 16 bits, little-endian, no header
+ *     cc -std=c99 -O2 -o front_end main.c front_end.c -lm
+ *     ./front_end               compares with what librosa says of a bit of speech (front_end_golden.h)
+ *     ./front_end sound.raw    prints the MFCC of a file, a frame a line; mono, 16 bits, little-endian, no header
  */
 #include <math.h>
 #include <stdio.h>
 
-#include "features.h"
-#include "features_golden.h"
+#include "front_end.h"
+#include "front_end_golden.h"
 
 #define CHUNK 100
 
-static Features features;
+static FrontEnd front_end;
 
 static int compare(void)
 {
-    const size_t count = sizeof features_golden_samples / sizeof features_golden_samples[0];
-    const size_t steps = sizeof features_golden_mfcc / sizeof features_golden_mfcc[0];
+    const size_t count = sizeof front_end_golden_samples / sizeof front_end_golden_samples[0];
+    const size_t steps = sizeof front_end_golden_mfcc / sizeof front_end_golden_mfcc[0];
     size_t at = 0, step = 0, i;
     float largest = 0.0f;
 
-    features_start(&features);
+    front_end_start(&front_end);
     while (at < count) {
-        at += features_push(&features, features_golden_samples + at, count - at);
-        if (features.ready && step < steps) {
-            for (i = 0; i < FEATURES_STEP; i++)
-                largest = fmaxf(largest, fabsf(features.mfcc[i] - features_golden_mfcc[step][i]));
+        at += front_end_push(&front_end, front_end_golden_samples + at, count - at);
+        if (front_end.ready && step < steps) {
+            for (i = 0; i < FRONT_END_STEP; i++)
+                largest = fmaxf(largest, fabsf(front_end.mfcc[i] - front_end_golden_mfcc[step][i]));
             step++;
         }
     }
     printf("%lu of %lu steps, largest difference %g, allowed %g\n", (unsigned long)step, (unsigned long)steps,
-           (double)largest, (double)FEATURES_GOLDEN_TOLERANCE);
-    return step == steps && largest <= FEATURES_GOLDEN_TOLERANCE ? 0 : 1;
+           (double)largest, (double)FRONT_END_GOLDEN_TOLERANCE);
+    return step == steps && largest <= FRONT_END_GOLDEN_TOLERANCE ? 0 : 1;
 }
 
 static void print_step(void)
 {
     int i;
 
-    for (i = 0; i < FEATURES_STEP; i++)
-        printf("%.9g%c", (double)features.mfcc[i], (i + 1) % FEATURES_N_MFCC == 0 ? '\n' : ' ');
+    for (i = 0; i < FRONT_END_STEP; i++)
+        printf("%.9g%c", (double)front_end.mfcc[i], (i + 1) % FRONT_END_N_MFCC == 0 ? '\n' : ' ');
 }
 
 static int print_file(const char *path)
@@ -54,7 +54,7 @@ static int print_file(const char *path)
         fprintf(stderr, "%s can't be read\n", path);
         return 1;
     }
-    features_start(&features);
+    front_end_start(&front_end);
     while ((count = fread(bytes, 2, CHUNK, file)) > 0) {
         for (i = 0; i < count; i++) {
             const int value = bytes[2 * i] + 256 * bytes[2 * i + 1];
@@ -62,8 +62,8 @@ static int print_file(const char *path)
             samples[i] = (int16_t)(value < 32768 ? value : value - 65536);
         }
         for (at = 0; at < count;) {
-            at += features_push(&features, samples + at, count - at);
-            if (features.ready)
+            at += front_end_push(&front_end, samples + at, count - at);
+            if (front_end.ready)
                 print_step();
         }
     }

@@ -12,17 +12,17 @@ _REGISTRATIONS = {"UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM
 _PAGE = """\
 # {name} on a microcontroller
 
-Sound -> `features.c` -> int8 -> model -> int8 scores. Everything is C99 or plain data; nothing is allocated.
+Sound -> `front_end.c` -> int8 -> model -> int8 scores. Everything is C99 or plain data; nothing is allocated.
 
 | file | what it is |
 |---|---|
-{table}| `features.c`, `features.h` | the front end: samples of 16 bits in, the model's int8 input out; needs `logf`, no library |
-| `feature_settings.h`, `feature_tables.h` | its sizes and tables, of this model |
+{table}| `front_end.c`, `front_end.h` | the front end: samples in, the model's int8 input out; C's own library only |
+| `front_end_settings.h`, `front_end_tables.h` | its sizes and tables, of this model |
 | `labels.h` | the labels, in the order of the scores |
 | `*_golden.h`, `golden.json` | what to hold your build to: inputs, and what must come out |
 | `main.c` | tries the front end on a computer |
 
-Try the front end: `cc -std=c99 -O2 -o features main.c features.c -lm && ./features`
+Try the front end: `cc -std=c99 -O2 -o front_end main.c front_end.c -lm && ./front_end`
 
 ## The features in plain words
 
@@ -36,11 +36,11 @@ Try the front end: `cc -std=c99 -O2 -o features main.c features.c -lm && ./featu
    `librosa.filters.mel` makes them: the weighted sum of the bins' powers.
 6. Each band's power in decibels: `10 log10(max(power, {power_floor:g}))`.
 7. The orthonormal cosine transform (DCT-II) of the {n_mels} values; the first {n_mfcc} are the frame's MFCC.
-8. Coefficient by coefficient: less `feature_mean`, times `feature_factor`.
+8. Coefficient by coefficient: less `front_end_mean`, times `front_end_factor`.
 9. {stack} frames, one behind the other, are a step: {step} values. Each is divided by the input's scale and rounded,
    the zero point is added, and what is beyond -128 or 127 is set to that.
 
-A clip is {n_steps} steps, {clip_ms:.0f} ms. `features.c` is within 0.001 of librosa in step 7.
+A clip is {n_steps} steps, {clip_ms:.0f} ms. `front_end.c` is within 0.001 of librosa in step 7.
 {sections}"""
 
 _STEP_SECTION = """
@@ -53,7 +53,7 @@ the new states in the same order, quantized as the old ones: feeding back is `me
 ```cpp
 #include <cstring>
 
-#include "features.h"
+#include "front_end.h"
 #include "labels.h"
 #include "{name}.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
@@ -62,7 +62,7 @@ the new states in the same order, quantized as the old ones: feeding back is `me
 constexpr int kSizes[] = {{{sizes}}};
 static int8_t states[{n_states}][{largest}];
 alignas(16) static uint8_t arena[{macro}_ARENA];
-static Features features;
+static FrontEnd front_end;
 
 static tflite::MicroInterpreter &interpreter() {{
   static tflite::MicroMutableOpResolver<{n_operators}> resolver;
@@ -81,19 +81,19 @@ void start_clip() {{  // a state of 0 is the zero point
 
 void setup() {{
   interpreter().AllocateTensors();
-  features_start(&features);
+  front_end_start(&front_end);
   start_clip();
 }}
 
 void hear(const int16_t *samples, size_t count) {{
   tflite::MicroInterpreter &it = interpreter();
   while (count > 0) {{
-    size_t taken = features_push(&features, samples, count);
+    size_t taken = front_end_push(&front_end, samples, count);
     samples += taken;
     count -= taken;
-    if (!features.ready) continue;
+    if (!front_end.ready) continue;
     TfLiteTensor *x = it.input(0);
-    features_quantize(&features, x->params.scale, x->params.zero_point, x->data.int8);
+    front_end_quantize(&front_end, x->params.scale, x->params.zero_point, x->data.int8);
     for (int i = 0; i < {n_states}; i++) memcpy(it.input(1 + i)->data.int8, states[i], kSizes[i]);
     it.Invoke();
     // Inputs and outputs may lie on the same bytes of the arena: take all states out before one is put in.

@@ -1,14 +1,14 @@
 /* Sound -> MFCC, as librosa computes it (melspectrogram with center=False, power_to_db with top_db=None, mfcc), within
- * 1e-3 for speech, noise and silence. See features.h. */
-#include "features.h"
+ * 1e-3 for speech, noise and silence. See front_end.h. */
+#include "front_end.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "feature_tables.h"
+#include "front_end_tables.h"
 
-#define HALF (FEATURES_N_FFT / 2)
-#define QUARTER (FEATURES_N_FFT / 4)
+#define HALF (FRONT_END_N_FFT / 2)
+#define QUARTER (FRONT_END_N_FFT / 4)
 #define LARGEST_SAMPLE 1000.0f /* over 60 dB above full scale is no sound */
 
 static const float DB_PER_NEPER = 4.3429448f; /* 10 / ln 10 */
@@ -16,12 +16,12 @@ static const float DB_PER_NEPER = 4.3429448f; /* 10 / ln 10 */
 /* cos(2 pi k / n_fft), 0 <= k <= n_fft / 2 */
 static float cosine(int k)
 {
-    return k <= QUARTER ? feature_quarter_wave[k] : -feature_quarter_wave[HALF - k];
+    return k <= QUARTER ? front_end_quarter_wave[k] : -front_end_quarter_wave[HALF - k];
 }
 
 static float sine(int k)
 {
-    return k <= QUARTER ? feature_quarter_wave[QUARTER - k] : feature_quarter_wave[k - QUARTER];
+    return k <= QUARTER ? front_end_quarter_wave[QUARTER - k] : front_end_quarter_wave[k - QUARTER];
 }
 
 /* Fourier transform of HALF complex values in place, real and imaginary part side by side: radix 2, decimation in
@@ -89,91 +89,91 @@ static void power_spectrum(float *x)
 }
 
 /* MFCC of the newest n_fft samples. */
-static void compute_frame(Features *features, float *mfcc)
+static void compute_frame(FrontEnd *front_end, float *mfcc)
 {
-    float above_floor[FEATURES_N_MELS]; /* dB */
-    float *x = features->work;
-    const float *weight = feature_band_weights;
+    float above_floor[FRONT_END_N_MELS]; /* dB */
+    float *x = front_end->work;
+    const float *weight = front_end_band_weights;
     int i, band;
 
-    memset(x, 0, sizeof features->work);
-    for (i = 0; i < FEATURES_WIN_LENGTH; i++)
-        x[FEATURES_WIN_START + i] = features->samples[FEATURES_WIN_START + i] * feature_window[i];
+    memset(x, 0, sizeof front_end->work);
+    for (i = 0; i < FRONT_END_WIN_LENGTH; i++)
+        x[FRONT_END_WIN_START + i] = front_end->samples[FRONT_END_WIN_START + i] * front_end_window[i];
     power_spectrum(x);
-    for (band = 0; band < FEATURES_N_MELS; band++) {
-        const int first = feature_band_first[band], bins = feature_band_bins[band];
+    for (band = 0; band < FRONT_END_N_MELS; band++) {
+        const int first = front_end_band_first[band], bins = front_end_band_bins[band];
         float power = 0.0f;
 
         for (i = first; i < first + bins; i++)
             power += *weight++ * (i < HALF ? x[2 * i] : x[1]);
         /* False for what is no number, too. */
-        above_floor[band] = power > FEATURES_POWER_FLOOR ? DB_PER_NEPER * logf(power) - FEATURES_FLOOR_DB : 0.0f;
+        above_floor[band] = power > FRONT_END_POWER_FLOOR ? DB_PER_NEPER * logf(power) - FRONT_END_FLOOR_DB : 0.0f;
     }
-    for (i = 0; i < FEATURES_N_MFCC; i++) {
-        float sum = i == 0 ? FEATURES_FLOOR_MFCC : 0.0f; /* coefficient 0 alone hears a constant */
+    for (i = 0; i < FRONT_END_N_MFCC; i++) {
+        float sum = i == 0 ? FRONT_END_FLOOR_MFCC : 0.0f; /* coefficient 0 alone hears a constant */
 
-        for (band = 0; band < FEATURES_N_MELS; band++)
-            sum += above_floor[band] * feature_cosines[i][band];
+        for (band = 0; band < FRONT_END_N_MELS; band++)
+            sum += above_floor[band] * front_end_cosines[i][band];
         mfcc[i] = sum;
     }
 }
 
 /* Take one sample. */
-static void push(Features *features, float sample)
+static void push(FrontEnd *front_end, float sample)
 {
-    features->ready = 0;
-    features->samples[features->filled++] = sample;
-    if (features->filled < FEATURES_N_FFT)
+    front_end->ready = 0;
+    front_end->samples[front_end->filled++] = sample;
+    if (front_end->filled < FRONT_END_N_FFT)
         return;
-    compute_frame(features, features->mfcc + features->frames * FEATURES_N_MFCC);
-    features->filled = FEATURES_N_FFT - FEATURES_HOP_LENGTH;
-    memmove(features->samples, features->samples + FEATURES_HOP_LENGTH, (size_t)features->filled * sizeof(float));
-    if (++features->frames == FEATURES_STACK) {
-        features->frames = 0;
-        features->ready = 1;
+    compute_frame(front_end, front_end->mfcc + front_end->frames * FRONT_END_N_MFCC);
+    front_end->filled = FRONT_END_N_FFT - FRONT_END_HOP_LENGTH;
+    memmove(front_end->samples, front_end->samples + FRONT_END_HOP_LENGTH, (size_t)front_end->filled * sizeof(float));
+    if (++front_end->frames == FRONT_END_STACK) {
+        front_end->frames = 0;
+        front_end->ready = 1;
     }
 }
 
-void features_start(Features *features)
+void front_end_start(FrontEnd *front_end)
 {
-    features->filled = 0;
-    features->frames = 0;
-    features->ready = 0;
+    front_end->filled = 0;
+    front_end->frames = 0;
+    front_end->ready = 0;
 }
 
-size_t features_push(Features *features, const int16_t *samples, size_t count)
+size_t front_end_push(FrontEnd *front_end, const int16_t *samples, size_t count)
 {
     size_t taken = 0;
 
     while (taken < count) {
-        push(features, (float)samples[taken++] * (1.0f / 32768.0f));
-        if (features->ready)
+        push(front_end, (float)samples[taken++] * (1.0f / 32768.0f));
+        if (front_end->ready)
             break;
     }
     return taken;
 }
 
-size_t features_push_float(Features *features, const float *samples, size_t count)
+size_t front_end_push_float(FrontEnd *front_end, const float *samples, size_t count)
 {
     size_t taken = 0;
 
     while (taken < count) {
         const float sample = samples[taken++];
 
-        push(features, sample >= -LARGEST_SAMPLE && sample <= LARGEST_SAMPLE ? sample : 0.0f);
-        if (features->ready)
+        push(front_end, sample >= -LARGEST_SAMPLE && sample <= LARGEST_SAMPLE ? sample : 0.0f);
+        if (front_end->ready)
             break;
     }
     return taken;
 }
 
-void features_quantize(const Features *features, float scale, int zero_point, int8_t *input)
+void front_end_quantize(const FrontEnd *front_end, float scale, int zero_point, int8_t *input)
 {
     int i;
 
-    for (i = 0; i < FEATURES_STEP; i++) {
-        const int coefficient = i % FEATURES_N_MFCC;
-        const float normal = (features->mfcc[i] - feature_mean[coefficient]) * feature_factor[coefficient];
+    for (i = 0; i < FRONT_END_STEP; i++) {
+        const int coefficient = i % FRONT_END_N_MFCC;
+        const float normal = (front_end->mfcc[i] - front_end_mean[coefficient]) * front_end_factor[coefficient];
         const float value = rintf(normal / scale) + (float)zero_point;
 
         /* Bounded before it becomes an integer: beyond its range a conversion is undefined. */
