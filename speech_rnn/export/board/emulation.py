@@ -142,14 +142,14 @@ class MicroModel:
         """One clip from zero states; as :meth:`speech_rnn.export.board.running.BoardModel.run`."""
         if len(self._shapes[0]) == 3:
             self._interpreter.reset()
-            return self._call([x[np.newaxis]])[0]
+            return self.call([x[np.newaxis]])[0]
         states = [
             np.full(shape, one.zero_point, np.int8)
             for shape, one in zip(self._shapes[1:], self.inputs[1:], strict=True)
         ]
         scores = []
         for step in x:
-            step_scores, *states = self._call([step[np.newaxis], *states])
+            step_scores, *states = self.call([step[np.newaxis], *states])
             scores.append(step_scores[0])
         return np.stack(scores)
 
@@ -161,7 +161,8 @@ class MicroModel:
             raise ModelError("tflite-micro doesn't say what its arena takes; take another version of it")
         return int(found[1])
 
-    def _call(self, inputs: list[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
+    def call(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
+        """One call: inputs in their order -> outputs in theirs."""
         for index, values in enumerate(inputs):
             self._interpreter.set_input(values, index)
         self._interpreter.invoke()

@@ -15,12 +15,12 @@ from speech_rnn.audio import FULL_SCALE_INT16
 from speech_rnn.card import Agreement, Card
 from speech_rnn.errors import ModelError
 from speech_rnn.export.board import c_files
-from speech_rnn.export.board.conversion import convert, steps_of
+from speech_rnn.export.board.conversion import convert
 from speech_rnn.export.board.graph import Graph
+from speech_rnn.export.board.networks import Network, arrange
 from speech_rnn.export.board.readme import readme
 from speech_rnn.export.board.running import BoardModel
 from speech_rnn.export.probes import check, keras_scores, make_probes
-from speech_rnn.export.quantization import IntegerCore, integer_core
 from speech_rnn.features import mfcc
 
 FOLDER = "mcu"
@@ -53,14 +53,14 @@ def write_board_files(
     Raises:
         ModelError: the classifier can't be converted to integers, or the result differs from Keras beyond its bound.
     """
-    integers = integer_core(classifier, card, calibration)
-    graphs = convert(integers, calibration, card)
+    network = arrange(classifier, card, calibration)
+    graphs = convert(network)
     models = {name: BoardModel(graph.to_bytes()) for name, graph in graphs.items()}
     agreements = {}
     for name, model in models.items():
 
         def score(frames: NDArray[np.float32], model: BoardModel = model) -> NDArray[np.float32]:
-            return model.scores(steps_of(frames, integers, card))
+            return model.scores(network.steps(frames))
 
         file = f"{FOLDER}/{name}.tflite"
         agreements[file] = _check(file, score, classifier, card, calibration)
@@ -70,7 +70,7 @@ def write_board_files(
         (board / file).write_bytes((_WRITTEN / file).read_bytes())
     texts = {
         "front_end_settings.h": c_files.front_end_settings(card),
-        "front_end_tables.h": c_files.front_end_tables(card, integers.mean, integers.factor),
+        "front_end_tables.h": c_files.front_end_tables(card, network.mean, network.factor),
         "front_end_golden.h": _front_end_golden(card),
         "labels.h": c_files.labels_header(card.labels),
         "README.md": readme(card, graphs),
@@ -81,7 +81,7 @@ def write_board_files(
         (board / f"{name}.tflite").write_bytes(content)
         texts[f"{name}.h"] = c_files.model_header(name, content, _macros(graph, models[name]))
         texts[f"{name}.c"] = c_files.model_source(name, content)
-        vectors[name] = _golden(models[name], card, integers)
+        vectors[name] = _golden(models[name], network)
         texts[f"{name}_golden.h"] = c_files.golden_header(name, vectors[name], {"TOLERANCE": TOLERANCE_LSB})
     texts["golden.json"] = _golden_json(models, vectors)
     for file, text in texts.items():
@@ -118,10 +118,11 @@ def _macros(graph: Graph, model: BoardModel) -> dict[str, int | np.float32]:
     }
 
 
-def _golden(model: BoardModel, card: Card, integers: IntegerCore) -> dict[str, NDArray[np.int8]]:
+def _golden(model: BoardModel, network: Network) -> dict[str, NDArray[np.int8]]:
     """The speech probe as the model takes it, and what it gives."""
-    speech = make_probes(card.features)["speech"][np.newaxis]
-    x = model.inputs[0].quantize(steps_of(mfcc(speech, card.features), integers, card)[0])
+    features = network.card.features
+    speech = make_probes(features)["speech"][np.newaxis]
+    x = model.inputs[0].quantize(network.steps(mfcc(speech, features))[0])
     return {"x": x, "scores": model.run(x)}
 
 

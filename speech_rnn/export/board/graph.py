@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 from speech_rnn.tflite_file import CARD_METADATA, operators
 
 ALIGNMENT = 16  # bytes; what the format promises for every buffer
+SIGMOID_STEP = 8 / 128  # sigmoid(8) is 1 but for 3e-4
+TANH_STEP = 4 / 128  # tanh(4) is 1 but for 7e-4
 
 
 class Graph:
@@ -34,19 +37,38 @@ class Graph:
             maps.sort(key=lambda one, names=names: names.index(one.name.decode()))
 
     def share_scale(self, output: str, with_input: str) -> None:
-        """Quantize an output as an input is, so that it can be fed back by copying its bytes.
-
-        Kernels take their multipliers from the tensors when they are prepared, so the scale is all there is to
-        change, but for a bias, whose scale is that of its input times that of the weights.
-        """
-        index = _index(self._outputs, output)
+        """Quantize an output as an input is, so that it can be fed back by copying its bytes."""
         wanted = self.graph.tensors[_index(self._inputs, with_input)].quantization
-        found = self.graph.tensors[index].quantization
-        factor = float(found.scale[0]) / float(wanted.scale[0])
-        found.scale, found.zeroPoint = np.array(wanted.scale), np.array(wanted.zeroPoint)
+        self._set_scale(_index(self._outputs, output), float(wanted.scale[0]), int(wanted.zeroPoint[0]))
+
+    def set_unit_range(self, inputs: Sequence[str]) -> None:
+        """Quantize some inputs, and all that is put side by side, from -1 to 1.
+
+        One product takes input and state side by side, and there must be one scale for both.
+        """
+        tensors, given_by_tanh = {_index(self._inputs, name) for name in inputs}, set()
         for operator in self.graph.operators:
-            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
-                self._scale_bias(operator, factor)
+            if self._kind(operator) == schema.BuiltinOperator.CONCATENATION:
+                tensors |= {int(index) for index in [*operator.inputs, *operator.outputs]}
+            if self._kind(operator) == schema.BuiltinOperator.TANH:
+                given_by_tanh |= set(map(int, operator.outputs))
+        # The kernels of tanh know one scale only, which doesn't reach 1.
+        step = 1 / 128 if tensors & given_by_tanh else 1 / 127
+        for index in tensors:
+            self._set_scale(index, step)
+
+    def bound_gates(self) -> None:
+        """Quantize what goes into a sigmoid from -8 to 8, into a tanh from -4 to 4; beyond, they hardly change.
+
+        Within, the steps are half of what the converter takes, since it covers all that it has seen.
+        """
+        steps = {schema.BuiltinOperator.LOGISTIC: SIGMOID_STEP, schema.BuiltinOperator.TANH: TANH_STEP}
+        outputs = set(map(int, self.graph.outputs))
+        for operator in self.graph.operators:
+            step, index = steps.get(self._kind(operator)), int(operator.inputs[0])
+            # An LSTM's cell is an output, and goes on from step to step.
+            if step is not None and index not in outputs:
+                self._set_scale_of_all(index, step)
 
     def remove_cell_clip(self) -> None:
         """Let the cells of fused LSTM layers go where Keras lets them; the converter clips them at 10."""
@@ -127,16 +149,41 @@ class Graph:
         data = self.model.buffers[tensor.buffer].data
         return data is not None and len(data) > 0
 
+    def _set_scale_of_all(self, index: int, scale: float) -> None:
+        """The same for a tensor and for what it is only a part of."""
+        parts = {schema.BuiltinOperator.SPLIT: 1, schema.BuiltinOperator.STRIDED_SLICE: 0}
+        self._set_scale(index, scale)
+        for operator in self.graph.operators:
+            if self._kind(operator) in parts and index in operator.outputs:
+                self._set_scale_of_all(int(operator.inputs[parts[self._kind(operator)]]), scale)
+
+    def _set_scale(self, index: int, scale: float, zero_point: int = 0) -> None:
+        """Quantize a tensor otherwise.
+
+        Kernels take their multipliers from the tensors when they are prepared, so the scale is all there is to
+        change, but for a bias, whose scale is that of its input times that of the weights.
+        """
+        quantization = self.graph.tensors[index].quantization
+        factor = float(quantization.scale[0]) / scale
+        quantization.scale = np.array([scale], np.float32)
+        quantization.zeroPoint = np.array([zero_point], np.int64)
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
+                self._scale_bias(operator, factor)
+
     def _scale_bias(self, operator: Any, factor: float) -> None:
         if len(operator.inputs) < 3 or operator.inputs[2] < 0:
             return
-        bias = self.graph.tensors[operator.inputs[2]]
+        # A tensor and a buffer of its own: another operator may use the old ones.
+        bias = copy.deepcopy(self.graph.tensors[operator.inputs[2]])
         values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view("<i4")
-        buffer = schema.BufferT()  # of its own: another operator may use the old one
+        buffer = schema.BufferT()
         buffer.data = np.round(values * factor).astype("<i4").view(np.uint8)
         self.model.buffers.append(buffer)
         bias.buffer = len(self.model.buffers) - 1
         bias.quantization.scale = (np.asarray(bias.quantization.scale) / factor).astype(np.float32)
+        self.graph.tensors.append(bias)
+        operator.inputs = np.array([*operator.inputs[:2], len(self.graph.tensors) - 1, *operator.inputs[3:]], np.int32)
 
 
 class _AlignedBuffer(schema.BufferT):

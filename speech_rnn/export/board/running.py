@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,11 +60,11 @@ class BoardModel:
         """
         if self.takes_clips:
             self._interpreter.reset_all_variables()
-            return self._call([x[np.newaxis]])[0]
+            return self.call([x[np.newaxis]])[0]
         states = self.zero_states()
         scores = []
         for step in x:
-            step_scores, *states = self._call([step[np.newaxis], *states])
+            step_scores, *states = self.call([step[np.newaxis], *states])
             scores.append(step_scores[0])
         return np.stack(scores)
 
@@ -84,7 +85,8 @@ class BoardModel:
         quantized = self.inputs[0].quantize(clips)
         return np.stack([self.outputs[0].dequantize(self.run(x)[-1]) for x in quantized])
 
-    def _call(self, inputs: list[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
+    def call(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
+        """One call: inputs in their order -> outputs in theirs; a fused clip goes on where the one before ended."""
         for details, values in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(details["index"], values)
         self._interpreter.invoke()
