@@ -76,6 +76,7 @@ def measure(folder: Path, clips: NDArray[np.int16], targets: NDArray[np.int64], 
             "same_label_as_litert": int((found.argmax(axis=1) == expected.argmax(axis=1)).sum()),
             "within_2_lsb": int((off <= BAR_LSB).sum()),
             "largest_lsb": int(off.max()),
+            "largest_lsb_of_a_call": largest_of_a_call(here, on_board, x),
             "same_label_as_float": int((found.argmax(axis=1) == floats.argmax(axis=1)).sum()),
             "mean_difference_from_float": float(np.abs(scores - floats).max(axis=1).mean()),
             "accuracy": float((found.argmax(axis=1) == targets).mean()),
@@ -88,6 +89,20 @@ def measure(folder: Path, clips: NDArray[np.int16], targets: NDArray[np.int64], 
         "front_end_us_a_step": front_end_us(front_end, clips),
         "models": figures,
     }
+
+
+def largest_of_a_call(here: BoardModel, on_board: MicroModel, x: NDArray[np.int8]) -> int:
+    """The largest difference of a score where both are given the same, states too, so that nothing adds up."""
+    if here.takes_clips:
+        return max(int(np.abs(on_board.run(clip).astype(int) - here.run(clip)).max()) for clip in x)
+    largest = 0
+    for clip in x:
+        states = here.zero_states()
+        for step in clip:
+            inputs = [step[np.newaxis], *states]
+            scores, *states = here.call(inputs)
+            largest = max(largest, int(np.abs(on_board.call(inputs)[0].astype(int) - scores).max()))
+    return largest
 
 
 def front_end_us(front_end: CompiledFrontEnd, clips: NDArray[np.int16]) -> float:
@@ -121,7 +136,8 @@ def main() -> None:
         print(f"{name}, {one['bytes']:,} bytes")
         print(f"  arena                      {one['arena_bytes']:>9,} bytes   at most {BAR_ARENA:,} for 2 x 128")
         print(f"  same label as LiteRT       {one['same_label_as_litert']:>9} clips   {n}")
-        print(f"  within {BAR_LSB} LSB of LiteRT     {one['within_2_lsb']:>9} clips   largest {one['largest_lsb']}")
+        print(f"  a call off LiteRT          {one['largest_lsb_of_a_call']:>9} LSB     at most {BAR_LSB}")
+        print(f"  a clip within {BAR_LSB} LSB        {one['within_2_lsb']:>9} clips   largest {one['largest_lsb']} LSB")
         print(f"  same label as float model  {one['same_label_as_float']:>9} clips")
         print(f"  right                      {one['accuracy']:>9.1%}")
 
