@@ -1,0 +1,106 @@
+"""One step of a recurrent layer, arranged for eight bits: as few roundings on the way to a gate as there can be.
+
+Input and state go through one product, so that their sum is rounded once, in place of three times as in Keras' order:
+a gate's argument has 256 values, and one of them more or less moves a state by up to 20 of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+# x [1, size], states [1, size] -> output [1, units], new states
+CellStep = Callable[[tf.Tensor, Sequence[tf.Tensor]], tuple[tf.Tensor, list[tf.Tensor]]]
+
+
+def cell_step(layer: keras.layers.Layer, x_scale: float = 1.0) -> CellStep | None:
+    """One step of a layer; ``None`` for one that isn't known here, or has other activations than usual.
+
+    Args:
+        layer: LSTM, GRU (``reset_after``) or SimpleRNN of Keras, built.
+        x_scale: what the input has been divided by; the weights take it back.
+    """
+    for kind, make in _STEPS.items():
+        if type(layer) is kind and _is_usual(layer):
+            kernel, recurrent, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
+            return make(kernel * np.float32(x_scale), recurrent, bias)
+    return None
+
+
+def n_states(layer: keras.layers.Layer) -> int:
+    """States that a recurrent layer has."""
+    size = layer.cell.state_size
+    return 1 if isinstance(size, int) else len(size)
+
+
+def is_usual_lstm(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is what TFLite's fused operator computes."""
+    return type(layer) is keras.layers.LSTM and _is_usual(layer)
+
+
+def _is_usual(layer: keras.layers.Layer) -> bool:
+    gated = getattr(layer, "recurrent_activation", keras.activations.sigmoid) is keras.activations.sigmoid
+    return bool(
+        gated and layer.activation is keras.activations.tanh and layer.use_bias and getattr(layer, "reset_after", True)
+    )
+
+
+def _lstm(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]) -> CellStep:
+    # Keras' order of gates is input, forget, candidate, output.
+    weights = np.split(np.concatenate([kernel, recurrent]), 4, axis=1)
+    biases = np.split(bias, 4)
+    gate_weights, gate_bias = (
+        np.concatenate([weights[i] for i in (0, 1, 3)], 1),
+        np.concatenate(biases[:2] + biases[3:]),
+    )
+
+    def step(x: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        h, c = states
+        both = tf.concat([x, h], axis=1)
+        i, f, o = tf.split(both @ gate_weights + gate_bias, 3, axis=1)
+        candidate = tf.tanh(both @ weights[2] + biases[2])
+        c = tf.sigmoid(f) * c + tf.sigmoid(i) * candidate
+        h = tf.sigmoid(o) * tf.tanh(c)
+        return h, [h, c]
+
+    return step
+
+
+def _gru(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]) -> CellStep:
+    # Keras' order of gates is update, reset, candidate; two biases, since the state's product is reset with its own.
+    units = len(recurrent)
+    gate_weights = np.concatenate([kernel, recurrent])[:, : 2 * units]
+    gate_bias = bias.sum(axis=0)[: 2 * units]
+    x_weights, h_weights = kernel[:, 2 * units :], recurrent[:, 2 * units :]
+    x_bias, h_bias = bias[:, 2 * units :]
+
+    def step(x: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        (h,) = states
+        update, reset = tf.split(tf.concat([x, h], axis=1) @ gate_weights + gate_bias, 2, axis=1)
+        update = tf.sigmoid(update)
+        candidate = tf.tanh((x @ x_weights + x_bias) + tf.sigmoid(reset) * (h @ h_weights + h_bias))
+        h = update * h + (1 - update) * candidate
+        return h, [h]
+
+    return step
+
+
+def _simple(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]) -> CellStep:
+    weights = np.concatenate([kernel, recurrent])
+
+    def step(x: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        h = tf.tanh(tf.concat([x, states[0]], axis=1) @ weights + bias)
+        return h, [h]
+
+    return step
+
+
+_STEPS: dict[type, Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], CellStep]] = {
+    keras.layers.LSTM: _lstm,
+    keras.layers.GRU: _gru,
+    keras.layers.SimpleRNN: _simple,
+}

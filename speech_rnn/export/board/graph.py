@@ -1,0 +1,220 @@
+"""Edits of a converted model that the converter has no option for: order, shared scales, no clipping, alignment."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from speech_rnn.tflite_file import CARD_METADATA, operators
+
+ALIGNMENT = 16  # bytes; what the format promises for every buffer
+SIGMOID_STEP = 8 / 128  # sigmoid(8) is 1 but for 3e-4
+TANH_STEP = 4 / 128  # tanh(4) is 1 but for 7e-4
+
+
+class Graph:
+    """A .tflite file of one graph and one signature, taken apart."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read the bytes of a .tflite file."""
+        self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        (self.graph,) = self.model.subgraphs
+        (signature,) = self.model.signatureDefs
+        self._inputs, self._outputs = signature.inputs, signature.outputs
+
+    def set_order(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Put inputs and outputs into an order: on a board they have no names, and the converter's own is by chance."""
+        self.graph.inputs = np.array([_index(self._inputs, name) for name in inputs], np.int32)
+        self.graph.outputs = np.array([_index(self._outputs, name) for name in outputs], np.int32)
+        for maps, names in ((self._inputs, inputs), (self._outputs, outputs)):
+            for name in names:
+                self.graph.tensors[_index(maps, name)].name = name.encode()
+            maps.sort(key=lambda one, names=names: names.index(one.name.decode()))
+
+    def share_scale(self, output: str, with_input: str) -> None:
+        """Quantize an output as an input is, so that it can be fed back by copying its bytes."""
+        wanted = self.graph.tensors[_index(self._inputs, with_input)].quantization
+        self._set_scale(_index(self._outputs, output), float(wanted.scale[0]), int(wanted.zeroPoint[0]))
+
+    def set_unit_range(self, inputs: Sequence[str]) -> None:
+        """Quantize some inputs, and all that is put side by side, from -1 to 1.
+
+        One product takes input and state side by side, and there must be one scale for both.
+        """
+        tensors, given_by_tanh = {_index(self._inputs, name) for name in inputs}, set()
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.CONCATENATION:
+                tensors |= {int(index) for index in [*operator.inputs, *operator.outputs]}
+            if self._kind(operator) == schema.BuiltinOperator.TANH:
+                given_by_tanh |= set(map(int, operator.outputs))
+        # The kernels of tanh know one scale only, which doesn't reach 1.
+        step = 1 / 128 if tensors & given_by_tanh else 1 / 127
+        for index in tensors:
+            self._set_scale(index, step)
+
+    def bound_gates(self) -> None:
+        """Quantize what goes into a sigmoid from -8 to 8, into a tanh from -4 to 4; beyond, they hardly change.
+
+        Within, the steps are half of what the converter takes, since it covers all that it has seen.
+        """
+        steps = {schema.BuiltinOperator.LOGISTIC: SIGMOID_STEP, schema.BuiltinOperator.TANH: TANH_STEP}
+        outputs = set(map(int, self.graph.outputs))
+        for operator in self.graph.operators:
+            step, index = steps.get(self._kind(operator)), int(operator.inputs[0])
+            # An LSTM's cell is an output, and goes on from step to step.
+            if step is not None and index not in outputs:
+                self._set_scale_of_all(index, step)
+
+    def remove_cell_clip(self) -> None:
+        """Let the cells of fused LSTM layers go where Keras lets them; the converter clips them at 10."""
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
+                operator.builtinOptions.cellClip = 0.0
+
+    def add_card(self, card: str) -> None:
+        """Let the card travel inside, as a metadata buffer."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(card.encode(), np.uint8)
+        self.model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = CARD_METADATA, len(self.model.buffers) - 1
+        self.model.metadata = [*(self.model.metadata or []), entry]
+
+    def to_bytes(self) -> bytes:
+        """The .tflite file, its buffers on boundaries of 16 bytes, which the schema's own Python classes forget."""
+        self.model.buffers = [_AlignedBuffer(buffer) for buffer in self.model.buffers]
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def operator_names(self) -> list[str]:
+        """The kinds of operators in it, each once, sorted."""
+        return sorted(set(operators(self.to_bytes())))
+
+    def arena_bound(self) -> int:
+        """Bytes that TensorFlow Lite Micro's arena takes at most, on a machine of 64 bits; a whole number of KiB.
+
+        What is alive at once, what kernels keep a channel, and what the interpreter keeps a tensor and an operator.
+        """
+        kept = sum(self._kept(operator) for operator in self.graph.operators)
+        io = len(self.graph.inputs) + len(self.graph.outputs)
+        own = 24 * len(self.graph.tensors) + 64 * len(self.graph.operators) + 96 * io + 1024
+        return _ceil(self._largest_alive() + kept + own, 1024)
+
+    def _largest_alive(self) -> int:
+        """Bytes of the tensors that are needed at the same time, where there are most; variables are always."""
+        end = len(self.graph.operators)
+        first: dict[int, int] = dict.fromkeys(map(int, self.graph.inputs), 0)
+        last: dict[int, int] = dict.fromkeys(map(int, self.graph.outputs), end)
+        for place, operator in enumerate(self.graph.operators):
+            for index in map(int, operator.outputs):
+                first.setdefault(index, place)
+                last.setdefault(index, place)
+            for index in map(int, operator.inputs):
+                if index >= 0 and not self._is_constant(self.graph.tensors[index]):
+                    is_variable = self.graph.tensors[index].isVariable
+                    first.setdefault(index, 0 if is_variable else place)
+                    last[index] = end if is_variable or last.get(index) == end else place
+        sizes = {index: self._bytes(self.graph.tensors[index]) for index in first}
+        return max(
+            sum(size for index, size in sizes.items() if first[index] <= place <= last.get(index, 0))
+            for place in range(end + 1)
+        )
+
+    def _bytes(self, tensor: Any) -> int:
+        return _ceil(int(np.prod(tensor.shape)) * _BYTES.get(tensor.type, 4))
+
+    def _kept(self, operator: Any) -> int:
+        """Bytes that an operator's kernel keeps for itself or asks for as scratch."""
+        kind = self._kind(operator)
+        if kind == schema.BuiltinOperator.FULLY_CONNECTED:
+            # A multiplier and a shift for each row of weights.
+            return 2 * _ceil(4 * int(self.graph.tensors[operator.inputs[1]].shape[0])) + 160
+        if kind == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
+            # Five gates' worth of scratch in 16 bits, and the multipliers of eight products.
+            units = int(self.graph.tensors[operator.inputs[5]].shape[0])
+            return 5 * _ceil(2 * units) + 1024
+        return 160
+
+    def _kind(self, operator: Any) -> int:
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+    def _is_constant(self, tensor: Any) -> bool:
+        data = self.model.buffers[tensor.buffer].data
+        return data is not None and len(data) > 0
+
+    def _set_scale_of_all(self, index: int, scale: float) -> None:
+        """The same for a tensor and for what it is only a part of."""
+        parts = {schema.BuiltinOperator.SPLIT: 1, schema.BuiltinOperator.STRIDED_SLICE: 0}
+        self._set_scale(index, scale)
+        for operator in self.graph.operators:
+            if self._kind(operator) in parts and index in operator.outputs:
+                self._set_scale_of_all(int(operator.inputs[parts[self._kind(operator)]]), scale)
+
+    def _set_scale(self, index: int, scale: float, zero_point: int = 0) -> None:
+        """Quantize a tensor otherwise.
+
+        Kernels take their multipliers from the tensors when they are prepared, so the scale is all there is to
+        change, but for a bias, whose scale is that of its input times that of the weights.
+        """
+        quantization = self.graph.tensors[index].quantization
+        factor = float(quantization.scale[0]) / scale
+        quantization.scale = np.array([scale], np.float32)
+        quantization.zeroPoint = np.array([zero_point], np.int64)
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
+                self._scale_bias(operator, factor)
+
+    def _scale_bias(self, operator: Any, factor: float) -> None:
+        if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+            return
+        # A tensor and a buffer of its own: another operator may use the old ones.
+        bias = copy.deepcopy(self.graph.tensors[operator.inputs[2]])
+        values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view("<i4")
+        buffer = schema.BufferT()
+        buffer.data = np.round(values * factor).astype("<i4").view(np.uint8)
+        self.model.buffers.append(buffer)
+        bias.buffer = len(self.model.buffers) - 1
+        bias.quantization.scale = (np.asarray(bias.quantization.scale) / factor).astype(np.float32)
+        self.graph.tensors.append(bias)
+        operator.inputs = np.array([*operator.inputs[:2], len(self.graph.tensors) - 1, *operator.inputs[3:]], np.int32)
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that is written where the format wants it."""
+
+    def __init__(self, buffer: Any) -> None:
+        super().__init__()
+        self.data, self.offset, self.size = buffer.data, buffer.offset, buffer.size
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802  # the name in the generated classes
+        vector = None
+        if self.data is not None:
+            data = np.asarray(self.data, np.uint8).tobytes()
+            builder.StartVector(1, len(data), ALIGNMENT)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        schema.BufferAddOffset(builder, self.offset)
+        schema.BufferAddSize(builder, self.size)
+        return schema.BufferEnd(builder)
+
+
+_BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT16: 2}
+
+
+def _index(maps: Sequence[Any], name: str) -> int:
+    return next(int(one.tensorIndex) for one in maps if one.name == name.encode())
+
+
+def _ceil(n: int, unit: int = ALIGNMENT) -> int:
+    return -(-n // unit) * unit

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from speech_rnn.card import Card
+from speech_rnn.export.board.graph import Graph
+from speech_rnn.export.board.running import BoardModel
+from speech_rnn.tflite_file import CARD_METADATA, metadata
+from tests.export.board.conftest import SHAPES, Board
+
+Boards = Callable[[str], Board]
+MODELS = [(cell, "step_int8") for cell in SHAPES] + [("lstm", "clip_int8")]
+
+
+@pytest.mark.parametrize(("cell", "model"), MODELS)
+def test_every_buffer_lies_on_a_boundary_of_sixteen_bytes(boards: Boards, cell: str, model: str) -> None:
+    content = boards(cell).content(model)
+    root = schema.Model.GetRootAs(content, 0)
+    whole = np.frombuffer(content, np.uint8)
+
+    buffers = [root.Buffers(i).DataAsNumpy() for i in range(root.BuffersLength()) if root.Buffers(i).DataLength()]
+
+    assert len(buffers) > 4
+    assert [(one.ctypes.data - whole.ctypes.data) % 16 for one in buffers] == [0] * len(buffers)
+
+
+@pytest.mark.parametrize(("cell", "model"), MODELS)
+def test_the_card_travels_inside(boards: Boards, cell: str, model: str) -> None:
+    board = boards(cell)
+
+    inside = metadata(schema.Model.GetRootAs(board.content(model), 0), CARD_METADATA)
+
+    assert inside is not None
+    assert Card.from_json(inside) == board.card.without_files()
+
+
+def test_reading_and_writing_changes_nothing(boards: Boards) -> None:
+    content = boards("gru").content("step_int8")
+
+    assert Graph(Graph(content).to_bytes()).to_bytes() == Graph(content).to_bytes()
+
+
+def test_another_scale_changes_what_integers_mean_and_not_what_is_computed(boards: Boards) -> None:
+    board = boards("fading")
+    content = board.content("step_int8")
+    x = BoardModel(content).inputs[0].quantize(board.network.steps(board.calibration)[:, 3])
+    graph = Graph(content)
+
+    graph.share_scale("new_state_0", with_input="x")
+
+    before, after = BoardModel(content), BoardModel(graph.to_bytes())
+    assert after.outputs[1] == after.inputs[0] != before.outputs[1]
+    for one in x:
+        scores, state = before.call([one[np.newaxis], *before.zero_states()])
+        same_scores, same_state = after.call([one[np.newaxis], *after.zero_states()])
+        off = np.abs(after.outputs[1].dequantize(same_state) - before.outputs[1].dequantize(state))
+        assert off.max() <= 0.55 * (after.outputs[1].scale + before.outputs[1].scale)
+        # The logits' bias is in units of that scale: left as it was, scores would be off by a quarter.
+        np.testing.assert_allclose(same_scores.astype(int), scores.astype(int), atol=6)
+
+
+def test_gates_hear_finer_steps_where_they_change(boards: Boards) -> None:
+    graph = boards("lstm").graph("step_int8")
+    of: dict[int, set[float]] = {schema.BuiltinOperator.LOGISTIC: set(), schema.BuiltinOperator.TANH: set()}
+
+    for operator in graph.graph.operators:
+        code = graph.model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code in of:
+            of[code].add(float(graph.graph.tensors[operator.inputs[0]].quantization.scale[0]))
+
+    cells = {state.scale for state in BoardModel(boards("lstm").content("step_int8")).inputs[2::2]}
+    assert of[schema.BuiltinOperator.LOGISTIC] == {8 / 128}
+    assert of[schema.BuiltinOperator.TANH] == {4 / 128} | cells
