@@ -45,5 +45,5 @@ clean:
 	@touch $@
 
 .venv/set-up-dev: pyproject.toml .ci/set-up
-	@.ci/set-up train,dev
+	@.ci/set-up train,mic,web,dev
 	@touch $@ .venv/set-up-train

@@ -26,6 +26,7 @@ from speech_rnn import atomic
 from speech_rnn.card import CARD_FILE, Agreement, Card, DataSource, Figure, FileEntry, TrainingSummary, clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
+from speech_rnn.export.board.folder import write_board_files
 from speech_rnn.export.front_end import FrontEnd
 from speech_rnn.export.metadata import with_audio_metadata
 from speech_rnn.export.probes import BOUND, BOUNDS, CHIRP, Scores, check, keras_scores, make_probes, stepwise_scores
@@ -126,7 +127,7 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
         worse = agreements.setdefault(file, found)
         agreements[file] = {name: max(worse[name], found[name], key=lambda one: one.error) for name in found}
 
-    with progress("export", 3 + len(STREAM_FILES)) as bar:
+    with progress("export", 4 + len(STREAM_FILES)) as bar:
         _write_keras(folder / KERAS_FILE, classifier, card)
         hold(KERAS_FILE, _keras_file_scores(folder / KERAS_FILE, classifier, card))
         bar.advance()
@@ -153,6 +154,9 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
                 recognizer = Recognizer(card, (folder / CLIP_FILE).read_bytes(), model)
                 hold(CLIP_FILE, partial(_clip_by_clip, recognizer))
                 bar.advance()
+
+        agreements |= write_board_files(folder, classifier, card, calibration)
+        bar.advance()
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE)
     entries = {path.relative_to(folder).as_posix(): path for path in paths}

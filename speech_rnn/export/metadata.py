@@ -19,6 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from speech_rnn.card import clipped
 from speech_rnn.errors import ModelError
+from speech_rnn.export.flatbuffer import packed
 from speech_rnn.tflite_file import metadata
 
 AUDIO_METADATA = "TFLITE_METADATA"
@@ -69,9 +70,7 @@ def with_audio_metadata(model: bytes, *, name: str, description: str, sample_rat
     entry.name, entry.buffer = AUDIO_METADATA, len(root.buffers) - 1
     others = [one for one in root.metadata or [] if _text(one.name) != AUDIO_METADATA]
     root.metadata = [*others, entry]
-    builder = flatbuffers.Builder(len(model) + 1_024)
-    builder.Finish(root.Pack(builder), b"TFL3")
-    return _with_labels(bytes(builder.Output()), labels)
+    return _with_labels(packed(root), labels)
 
 
 def audio_metadata(model: bytes) -> bytes | None:

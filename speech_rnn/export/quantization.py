@@ -36,16 +36,9 @@ class IntegerCore:
     core: keras.Model
     calibration: dict[str, NDArray[np.float32]]
 
-    def function(self, batch: int | None = 1) -> tf.types.experimental.PolymorphicFunction:
-        """The core for so many streams, ``None`` for any number: inputs by name -> ``logits``, ``new_state_0``, ...."""
-        shapes = {tensor.name: tf.TensorSpec([batch, tensor.shape[1]], name=tensor.name) for tensor in self.core.inputs}
-
-        @tf.function(input_signature=list(shapes.values()), autograph=False)
-        def one_step(x: tf.Tensor, *states: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits, *new_states = self.core([x, *states])
-            return {"logits": logits, **{f"new_state_{i}": state for i, state in enumerate(new_states)}}
-
-        return one_step
+    def step(self, x: tf.Tensor, *states: tf.Tensor) -> list[tf.Tensor]:
+        """The core as a function: ``x``, states -> logits, new states."""
+        return list(self.core([x, *states]))
 
 
 def integer_core(classifier: keras.Model, card: Card, calibration: NDArray[np.float32]) -> IntegerCore:

@@ -7,10 +7,8 @@ weights, and the clip model is one graph without loops, which MediaPipe demands.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -21,9 +19,9 @@ from numpy.typing import NDArray
 from speech_rnn.card import Card, clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.export.assembly import Assembly, Graph, Piece, Tensor
-from speech_rnn.export.conversion import Conversion, convert_in_child, save_function
+from speech_rnn.export.board.conversion import convert_logits
+from speech_rnn.export.board.networks import arrange
 from speech_rnn.export.front_end import FrontEnd
-from speech_rnn.export.quantization import integer_core
 from speech_rnn.models import build_step, state_sizes
 from speech_rnn.quiet import quiet
 from speech_rnn.tflite_file import CARD_METADATA, CLIP_SIGNATURE, FEATURES, SCORES, STEP, STREAM
@@ -120,20 +118,13 @@ def convert_integer_step(classifier: keras.Model, card: Card, calibration: NDArr
     Raises:
         ModelError: the converter can't express it in integer operators.
     """
-    integers = integer_core(classifier, card, calibration)
-    with tempfile.TemporaryDirectory(prefix="speech_rnn_") as folder:
-        saved = save_function(
-            integers.function(None), [v.value for v in integers.core.variables], Path(folder) / "core"
-        )
-        (content,) = convert_in_child(
-            Conversion("an integer step", saved, mode="int8", calibration=integers.calibration)
-        )
+    network = arrange(classifier, card, calibration)
     names = [f"state_{i}" for i in range(len(card.states))]
-    core = Piece(content, ["x", *names], ["logits", *(f"new_{name}" for name in names)])
+    core = Piece(convert_logits(network), ["x", *names], ["logits", *(f"new_{name}" for name in names)])
     width = card.model.stack * card.features.n_mfcc
 
     def normalized(frames: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return (tf.reshape((frames - integers.mean) * integers.factor, [-1, width]),)
+        return (tf.reshape((frames - network.mean) * network.factor, [-1, width]),)
 
     def softmax(logits: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return (tf.nn.softmax(logits),)
@@ -143,8 +134,11 @@ def convert_integer_step(classifier: keras.Model, card: Card, calibration: NDArr
     assembly = Assembly()
     graph = assembly.graph(STEP, any_batch=True)
     frames = graph.input("frames", front, 0)
-    states = [graph.input(name, core, 1 + i) for i, name in enumerate(names)]
-    logits, *new_states = graph.add(core, [*graph.add(front, [frames]), *states])
+    floats = [graph.input_of_size(name, size) for name, size in zip(names, card.states, strict=True)]
+    (normal,) = graph.add(front, [frames])
+    x = graph.quantized(normal, core, 0)
+    states = [graph.quantized(tensor, core, 1 + i) for i, tensor in enumerate(floats)]
+    logits, *new_states = (graph.dequantized(tensor) for tensor in graph.add(core, [x, *states]))
     (scores,) = graph.add(back, [logits])
     graph.finish({SCORES: scores, **_new_states(new_states)})
     return Piece(assembly.to_bytes())

@@ -45,9 +45,28 @@ def convert(network: Network) -> dict[str, Graph]:
     return graphs
 
 
-def _finish_step(graph: Graph, network: Network) -> None:
+def convert_logits(network: Network) -> bytes:
+    """One step of any number of streams in integers, in a child process.
+
+    Returns:
+        A .tflite file: ``x`` int8 [batch, stack * n_mfcc] and ``state_0``, ... int8 [batch, size] -> ``logits`` int8
+        [batch, labels] and ``new_state_0``, ..., quantized as the states that it takes.
+
+    Raises:
+        ModelError: the converter can't express the classifier in integer operators.
+    """
+    with tempfile.TemporaryDirectory(prefix="speech_rnn_integers_") as name:
+        saved = save_function(network.logits, network.variables, Path(name) / "step")
+        what = "the classifier in integers"
+        (content,) = convert_in_child(Conversion(what, saved, "int8", network.examples, integer_io=True))
+    graph = Graph(content)
+    _finish_step(graph, network, "logits")
+    return graph.to_bytes()
+
+
+def _finish_step(graph: Graph, network: Network, output: str = "scores") -> None:
     states = [f"state_{i}" for i in range(len(network.card.states))]
-    graph.set_order(["x", *states], ["scores", *(f"new_{state}" for state in states)])
+    graph.set_order(["x", *states], [output, *(f"new_{state}" for state in states)])
     if network.is_arranged:
         graph.set_unit_range(["x", *(state for i, state in enumerate(states) if i not in network.cells)])
         graph.bound_gates()

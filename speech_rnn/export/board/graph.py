@@ -6,13 +6,12 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from speech_rnn.export.flatbuffer import ALIGNMENT, packed
 from speech_rnn.tflite_file import CARD_METADATA, operators
 
-ALIGNMENT = 16  # bytes; what the format promises for every buffer
 SIGMOID_STEP = 8 / 128  # sigmoid(8) is 1 but for 3e-4
 TANH_STEP = 4 / 128  # tanh(4) is 1 but for 7e-4
 
@@ -86,11 +85,8 @@ class Graph:
         self.model.metadata = [*(self.model.metadata or []), entry]
 
     def to_bytes(self) -> bytes:
-        """The .tflite file, its buffers on boundaries of 16 bytes, which the schema's own Python classes forget."""
-        self.model.buffers = [_AlignedBuffer(buffer) for buffer in self.model.buffers]
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        """The .tflite file."""
+        return packed(self.model)
 
     def operator_names(self) -> list[str]:
         """The kinds of operators in it, each once, sorted."""
@@ -184,29 +180,6 @@ class Graph:
         bias.quantization.scale = (np.asarray(bias.quantization.scale) / factor).astype(np.float32)
         self.graph.tensors.append(bias)
         operator.inputs = np.array([*operator.inputs[:2], len(self.graph.tensors) - 1, *operator.inputs[3:]], np.int32)
-
-
-class _AlignedBuffer(schema.BufferT):
-    """A buffer that is written where the format wants it."""
-
-    def __init__(self, buffer: Any) -> None:
-        super().__init__()
-        self.data, self.offset, self.size = buffer.data, buffer.offset, buffer.size
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802  # the name in the generated classes
-        vector = None
-        if self.data is not None:
-            data = np.asarray(self.data, np.uint8).tobytes()
-            builder.StartVector(1, len(data), ALIGNMENT)
-            builder.head -= len(data)
-            builder.Bytes[builder.head : builder.head + len(data)] = data
-            vector = builder.EndVector()
-        schema.BufferStart(builder)
-        if vector is not None:
-            schema.BufferAddData(builder, vector)
-        schema.BufferAddOffset(builder, self.offset)
-        schema.BufferAddSize(builder, self.size)
-        return schema.BufferEnd(builder)
 
 
 _BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT16: 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from speech_rnn.card import Card
 from speech_rnn.export.board.cells import cell_step, is_usual_lstm, n_states
 from speech_rnn.export.quantization import IntegerCore, integer_core
 
-Function = tf.types.experimental.PolymorphicFunction
+Function = Any  # a tf.function, which has no type that mypy knows
 Core = Callable[..., Sequence[tf.Tensor]]  # x, states -> logits, new states
 
 # What an LSTM's cell is beyond 6 its output doesn't show, tanh(6) is 1 but for 1e-5; finer steps within are worth more.
@@ -31,6 +32,7 @@ class Network:
         mean: float32 [n_mfcc]; what is taken from MFCC before it.
         factor: float32 [n_mfcc]; what they are multiplied by then.
         step: ``x`` [1, stack * n_mfcc], ``state_0`` [1, size], ... -> ``scores``, ``new_state_0``, ....
+        logits: the same for any number of streams, ``logits`` in place of ``scores``.
         variables: that ``step`` reads.
         examples: name of an input of ``step`` -> float32 [examples, 1, size].
         is_arranged: every layer is one of :mod:`speech_rnn.export.board.cells`; input and states are within ±1, but
@@ -44,6 +46,7 @@ class Network:
     mean: NDArray[np.float32]
     factor: NDArray[np.float32]
     step: Function
+    logits: Function
     variables: Sequence[object]
     examples: dict[str, NDArray[np.float32]]
     is_arranged: bool
@@ -79,7 +82,8 @@ def arrange(classifier: keras.Model, card: Card, calibration: NDArray[np.float32
         card=card,
         mean=integers.mean,
         factor=factor,
-        step=_step(core or (lambda x, *states: integers.core([x, *states])), integers.core.inputs),
+        step=_step(core or integers.step, integers.core.inputs, 1, "scores", tf.nn.softmax),
+        logits=_step(core or integers.step, integers.core.inputs, None, "logits", tf.identity),
         variables=[variable.value for variable in integers.core.variables],
         examples=_examples(integers, reach, cells),
         is_arranged=core is not None,
@@ -133,11 +137,19 @@ def _arranged_core(layers: Sequence[keras.layers.Layer], dense: keras.layers.Lay
     return core
 
 
-def _step(core: Core, inputs: Sequence[keras.KerasTensor]) -> Function:
-    @tf.function(input_signature=[tf.TensorSpec([1, one.shape[1]], name=one.name) for one in inputs], autograph=False)
+def _step(
+    core: Core,
+    inputs: Sequence[keras.KerasTensor],
+    batch: int | None,
+    output: str,
+    activation: Callable[..., tf.Tensor],
+) -> Function:
+    shapes = [tf.TensorSpec([batch, one.shape[1]], name=one.name) for one in inputs]
+
+    @tf.function(input_signature=shapes, autograph=False)
     def step(x: tf.Tensor, *states: tf.Tensor) -> dict[str, tf.Tensor]:
         logits, *new_states = core(x, *states)
-        return {"scores": tf.nn.softmax(logits), **{f"new_state_{i}": state for i, state in enumerate(new_states)}}
+        return {output: activation(logits), **{f"new_state_{i}": state for i, state in enumerate(new_states)}}
 
     return step
 
