@@ -7,6 +7,7 @@ a gate's argument has 256 values, and one of them more or less moves a state by 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ def cell_step(layer: keras.layers.Layer, x_scale: float = 1.0) -> CellStep | Non
         x_scale: what the input has been divided by; the weights take it back.
     """
     for kind, make in _STEPS.items():
-        if type(layer) is kind and _is_usual(layer):
+        if kind is type(layer) and _is_usual(layer):
             kernel, recurrent, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
             return make(kernel * np.float32(x_scale), recurrent, bias)
     return None
@@ -99,7 +100,7 @@ def _simple(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: N
     return step
 
 
-_STEPS: dict[type, Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], CellStep]] = {
+_STEPS: dict[Any, Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], CellStep]] = {
     keras.layers.LSTM: _lstm,
     keras.layers.GRU: _gru,
     keras.layers.SimpleRNN: _simple,

@@ -146,9 +146,11 @@ def spoken_clips() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def fitted_run(cell: str, frames: NDArray[np.float32], targets: NDArray[np.int64]) -> Run:
     """Recurrent layers as they were drawn, with an output fitted by least squares: sure of its labels, in a second."""
     run = make_run(cell=cell, layers=2, units=128, stack=3, features=FeatureSettings(), labels=LABELS)
+    n_frames, n_mfcc = frames.shape[1:]
     classifier = build_classifier(
         run.settings.model,
-        *frames.shape[1:],
+        n_frames,
+        n_mfcc,
         len(LABELS),
         mean=frames.mean(axis=(0, 1)),
         variance=frames.var(axis=(0, 1)),

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import librosa
@@ -181,7 +182,7 @@ def test_the_example_program_finds_its_golden_vectors_and_no_sanitizer_complains
     assert compared.stdout.startswith("2 of 2 steps, largest difference ")
     assert (printed.returncode, printed.stderr) == (0, "")
     frames = np.array([line.split() for line in printed.stdout.splitlines()], np.float32)
-    expected = librosa_mfcc(noise / np.float32(32_768), board.card.features)
+    expected = librosa_mfcc((noise / 32_768).astype(np.float32), board.card.features)
     np.testing.assert_allclose(frames, expected, atol=1e-3)
     assert missing.returncode == 1
     assert missing.stderr == f"{tmp_path / 'none.raw'} can't be read\n"
@@ -193,7 +194,10 @@ def test_no_sanitizer_complains_of_the_smallest_front_ends(hop_length: int, tmp_
         sample_rate=4_000, n_fft=64, win_length=16, hop_length=hop_length, n_mels=4, n_mfcc=1, f_max=2_000.0
     )
     folder = write_front_end(tmp_path / "c", settings)
-    golden = {"samples": np.zeros(300, np.int16), "mfcc": librosa_mfcc(np.zeros(300, np.float32), settings)}
+    golden: dict[str, NDArray[Any]] = {
+        "samples": np.zeros(300, np.int16),
+        "mfcc": librosa_mfcc(np.zeros(300, np.float32), settings),
+    }
     (folder / "front_end_golden.h").write_text(c_files.golden_header("front_end", golden, {"TOLERANCE": 1e-3}))
     shutil.copy(WRITTEN / "main.c", folder)
 
