@@ -36,7 +36,7 @@ from speech_rnn.export.tflite import clip_file, convert_front_end, convert_integ
 from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers, state_sizes
 from speech_rnn.progress import progress
 from speech_rnn.quiet import quiet
-from speech_rnn.runs import Run
+from speech_rnn.runs import Run, SourceRecord
 from speech_rnn.runtime import CLIP_FILE, Recognizer
 from speech_rnn.stream_model import STREAM_FILES, StreamModel
 from speech_rnn.tflite_file import CLIP_SIGNATURE, SCORES, STREAM
@@ -265,11 +265,17 @@ def _validation_accuracy(run: Run, epoch: dict[str, Any] | None, which: Literal[
             low=low,
             high=high,
             n=n,
-            data="validation part of " + " and ".join(_title(source.name) for source in run.record.sources) + chosen,
+            # The origin too: it says what was rebuilt.
+            data="validation part of " + " and ".join(map(_described, run.record.sources)) + chosen,
             synthetic=run.record.synthetic,
             command=f"speech-rnn evaluate {run.folder.name}",
         ),
     )
+
+
+def _described(source: SourceRecord) -> str:
+    title = _title(source.name)
+    return f"{title} ({source.origin})" if source.origin else title
 
 
 def _title(source: str) -> str:

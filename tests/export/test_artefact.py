@@ -362,7 +362,7 @@ def test_the_best_epoch_and_its_accuracy_stand_in_the_card(tmp_path: Path, monke
     assert (figure.value, figure.n, figure.data, figure.synthetic) == (
         0.9,
         50,
-        "validation part of corpus, which also chose the epoch",
+        "validation part of corpus (made by a test), which also chose the epoch",
         True,
     )
     assert figure.command == "speech-rnn evaluate in-memory"
