@@ -266,7 +266,7 @@ def _validation_accuracy(run: Run, epoch: dict[str, Any] | None, which: Literal[
             high=high,
             n=n,
             # The origin too: it says what was rebuilt.
-            data="validation part of " + " and ".join(map(_described, run.record.sources)) + chosen,
+            data=("validation part of " + " and ".join(map(_described, run.record.sources)) + chosen)[:1_000].strip(),
             synthetic=run.record.synthetic,
             command=f"speech-rnn evaluate {run.folder.name}",
         ),
