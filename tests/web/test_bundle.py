@@ -23,6 +23,7 @@ def test_modules_become_one_script_in_which_the_names_of_one_are_not_those_of_an
     with browser() as chromium:
         page = chromium.new_page()
         page.add_script_tag(content=script, type="module")
+        page.wait_for_function("globalThis.result")  # modules run later than they are added
         assert page.evaluate("globalThis.result") == [8, 2, 1]
         assert page.evaluate("typeof secret") == "undefined"
 

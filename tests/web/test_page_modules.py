@@ -37,6 +37,7 @@ def page() -> Iterator[playwright.sync_api.Page]:
     with browser() as chromium:
         page = chromium.new_page()
         page.add_script_tag(content=bundle({**modules, "probe.js": PROBE}, "probe.js"), type="module")
+        page.wait_for_function("globalThis.clock")  # modules run later than they are added
         page.evaluate(f"() => {{ globalThis.floats = {FLOATS}; }}")
         yield page
 
