@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, current_process, get_context, parent_process
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,10 +33,22 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
 
     Args:
         lock: a file that is made, and its folder, where they aren't there; it stays.
+
+    Raises:
+        SpeechRnnError: this is a worker of the process that is in the block, and would wait for it for ever.
     """
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing's own spawn.py finds it out
+        raise SpeechRnnError(
+            "a worker process is running the script that started it, which must not work when it is imported; "
+            "put what it does under  if __name__ == '__main__':"
+        )
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(f"waiting for another process that works in {lock.parent}", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

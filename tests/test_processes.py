@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import psutil
 import pytest
 
 from speech_rnn.errors import SpeechRnnError
-from speech_rnn.processes import map_in_order, n_cores
+from speech_rnn.processes import map_in_order, n_cores, one_at_a_time
 
 WATCHER = """
 import os
 import sys
+import threading
 from speech_rnn.processes import process_pool
 
 if __name__ == "__main__":
@@ -82,3 +84,37 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_the_cores_are_those_this_process_may_use() -> None:
     assert n_cores() == len(psutil.Process().cpu_affinity() or [])
+
+
+def test_a_script_that_works_when_a_worker_imports_it_is_told_so_and_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pathlib\n"
+        "from speech_rnn.processes import map_in_order, one_at_a_time, process_pool\n"
+        f"with one_at_a_time(pathlib.Path({str(tmp_path / 'lock')!r})):\n"
+        "    print(list(map_in_order(abs, [-1, -2], 1, process_pool(1))))\n"
+    )
+
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert "put what it does under  if __name__ == '__main__':" in done.stderr
+
+
+def test_who_has_to_wait_is_told_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with one_at_a_time(tmp_path / "lock"):
+            order.append("second")
+
+    with one_at_a_time(tmp_path / "lock"):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        while not (said := capfd.readouterr().err):
+            pass
+        order.append("first")
+    waiting.join()
+
+    assert order == ["first", "second"]
+    assert said == f"waiting for another process that works in {tmp_path}\n"
