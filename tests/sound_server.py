@@ -125,7 +125,7 @@ class SoundServer:
         # The first samples of a stream are lost, and a busy machine needs a long buffer to play without holes.
         quiet = np.zeros(RATE // 10)
         sound = np.clip(np.rint(np.concatenate([quiet, samples]) * 32_768), -32_768, 32_767).astype("<i2").tobytes()
-        subprocess.run(self._pacat(latency_ms=500), input=sound, check=True, timeout=len(samples) / RATE + 20)
+        subprocess.run(self._pacat(latency_ms=500), input=sound, check=True, timeout=2 * len(samples) / RATE + 60)
 
     def _pacat(self, latency_ms: int) -> list[str]:
         return [

@@ -66,6 +66,8 @@ def check(server: SoundServer, words: Spoken, folder: Path) -> None:
         # On a very busy machine sound is lost before or in this program, which then says so.
         if heard == wanted:
             break
+    if heard != wanted and "overruns" in complaints:
+        pytest.skip("this machine is too busy to hear in real time: sound was lost, and the program said so")
     assert heard == wanted, complaints
     assert [note.label for _, note in read_kept(folder / str(attempt))] == wanted
 
