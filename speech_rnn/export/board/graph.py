@@ -38,7 +38,11 @@ class Graph:
     def share_scale(self, output: str, with_input: str) -> None:
         """Quantize an output as an input is, so that it can be fed back by copying its bytes."""
         wanted = self.graph.tensors[_index(self._inputs, with_input)].quantization
-        self._set_scale(_index(self._outputs, output), float(wanted.scale[0]), int(wanted.zeroPoint[0]))
+        self.set_scale(output, float(wanted.scale[0]), int(wanted.zeroPoint[0]))
+
+    def set_scale(self, output: str, scale: float, zero_point: int = 0) -> None:
+        """Quantize an output otherwise than the converter has."""
+        self._set_scale(_index(self._outputs, output), scale, zero_point)
 
     def set_unit_range(self, inputs: Sequence[str]) -> None:
         """Quantize some inputs, and all that is put side by side, from -1 to 1.

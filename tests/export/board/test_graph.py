@@ -50,16 +50,16 @@ def test_another_scale_changes_what_integers_mean_and_not_what_is_computed(board
     x = BoardModel(content).inputs[0].quantize(board.network.steps(board.calibration)[:, 3])
     graph = Graph(content)
 
-    graph.share_scale("new_state_0", with_input="x")
+    graph.set_scale("new_state_0", 3 * BoardModel(content).outputs[1].scale, zero_point=5)
 
     before, after = BoardModel(content), BoardModel(graph.to_bytes())
-    assert after.outputs[1] == after.inputs[0] != before.outputs[1]
+    assert after.outputs[1].zero_point == 5
     for one in x:
         scores, state = before.call([one[np.newaxis], *before.zero_states()])
         same_scores, same_state = after.call([one[np.newaxis], *after.zero_states()])
         off = np.abs(after.outputs[1].dequantize(same_state) - before.outputs[1].dequantize(state))
         assert off.max() <= 0.55 * (after.outputs[1].scale + before.outputs[1].scale)
-        # The logits' bias is in units of that scale: left as it was, scores would be off by a quarter.
+        # The logits' bias is in units of that scale: left as it was, it would count three times.
         np.testing.assert_allclose(same_scores.astype(int), scores.astype(int), atol=6)
 
 
