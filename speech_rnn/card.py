@@ -134,7 +134,7 @@ class FileEntry(CardPart):
     Attributes:
         sha256: digest of its bytes.
         bytes: its size.
-        form: what it is: ``keras``, ``saved_model``, ``clip`` or ``text``.
+        form: what it is: ``keras``, ``saved_model``, ``clip``, ``stream``, ``board`` or ``text``.
         max_error: largest difference of a score from Keras on speech, noise and silence; ``None`` for a file that
             gives no scores.
         bound: what ``max_error`` had to stay within to be shipped.

@@ -49,9 +49,10 @@ def command(
     """Write a trained run as a folder of model files, each run on probes and held to Keras before it ships.
 
     In the folder are model.keras, saved_model/ and clip.tflite (both take a waveform, the front end is inside),
-    stream.tflite (a step of sound and states, also in float16, with weights in 8 bits and in int8), card.json,
-    labels.txt and README.md, which says how to call them. What integers need to know of the sound is taken from
-    training clips: the run's own recordings, unless --data names others.
+    stream.tflite (a step of sound and states, also in float16, with weights in 8 bits and in int8), mcu/ (int8 and the
+    front end in C, for boards), card.json, labels.txt and README.md, which says how to call them.
+    What integers need to know of the sound is taken from training clips: the run's own recordings, unless --data
+    names others.
 
     \b
     speech-rnn export runs/gru-12 -o my-model

@@ -1,8 +1,8 @@
 """A training run -> a model folder: the model in several forms and one card, each form checked before it ships.
 
 ``model.keras`` (MFCC -> logits), ``saved_model/``, ``clip.tflite`` (waveform -> scores, front end inside), the stream
-files (a step of sound and states -> scores and states, in four precisions), ``card.json``, ``labels.txt`` and
-``README.md``. The folder is written beside and renamed: there is a whole one or none.
+files (a step of sound and states -> scores and states, in four precisions), ``mcu/`` for boards, ``card.json``,
+``labels.txt`` and ``README.md``. The folder is written beside and renamed: there is a whole one or none.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from speech_rnn import atomic
 from speech_rnn.card import CARD_FILE, Agreement, Card, DataSource, Figure, FileEntry, TrainingSummary, clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
+from speech_rnn.export.board.folder import FOLDER as BOARD
 from speech_rnn.export.board.folder import write_board_files
 from speech_rnn.export.front_end import FrontEnd
 from speech_rnn.export.metadata import with_audio_metadata
@@ -191,11 +192,12 @@ def _through_signature(model: StreamModel, clips: NDArray[np.float32]) -> NDArra
 
 def _entry(file: str, path: Path, agreements: Mapping[str, Agreement]) -> FileEntry:
     forms = {KERAS_FILE: "keras", CLIP_FILE: "clip", **dict.fromkeys(STREAM_FILES.values(), "stream")}
+    of_folder = {SAVED_MODEL: "saved_model", BOARD: "board"}
     content = path.read_bytes()
     return FileEntry(
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
-        form=forms.get(file, "saved_model" if file.startswith(f"{SAVED_MODEL}/") else "text"),
+        form=forms.get(file, of_folder.get(file.partition("/")[0], "text")),
         max_error=max((one.error for name, one in agreements.items() if name != CHIRP), default=None),
         bound=min((one.bound for one in agreements.values()), default=None),
         probes=agreements,
