@@ -28,6 +28,8 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.seen = ""
         self._passed = 0
+        # Whoever runs the tests in the background has Ctrl-C ignored, and a program inherits that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [*map(str, command)],
             stdin=theirs,
@@ -36,6 +38,7 @@ class Terminal:
             start_new_session=True,
             env={**os.environ, "TERM": "xterm"},
         )
+        signal.signal(signal.SIGINT, before)
         os.close(theirs)
 
     def __enter__(self) -> Terminal:

@@ -326,7 +326,7 @@ def test_another_seed_gives_other_weights(recordings_of_tones: Recordings, tmp_p
     assert all(a != b for a, b in zip(arrays(one / "final.npz"), arrays(other / "final.npz"), strict=True) if any(a))
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager", "ctrl_c")
 def test_clips_in_a_row_are_learned_together_and_a_stopped_run_of_them_is_the_same_too(
     recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
