@@ -220,6 +220,11 @@ class Card(CardPart):
         """Samples of a clip that its scores depend on: what the frames of whole steps cover."""
         return self.kept_length + self.n_steps * self.step_length
 
+    def interval_steps(self, config: DetectorConfig) -> int:
+        """Steps from the start of a window to the start of the next, in *window* mode; at most a clip's."""
+        step_s = self.step_length / self.features.sample_rate
+        return min(self.n_steps, max(1, round(config.interval_s / step_s)))
+
     @classmethod
     def make(cls, **values: Any) -> Self:
         """A card of these values; :class:`ModelError` on one that isn't allowed."""

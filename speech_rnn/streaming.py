@@ -302,8 +302,7 @@ class _Lanes:
         self._kept_s = card.kept_length / card.features.sample_rate
         self._n_steps = card.n_steps
         self._carries = config.mode == "carry"
-        # Steps from the start of a lane to the start of the next.
-        self._interval = min(self._n_steps, max(1, round(config.interval_s / self._step_s)))
+        self._interval = card.interval_steps(config)
         self.n = 1 if self._carries else -(-self._n_steps // self._interval)
         self._states = model.zero_states(self.n)
         self._taken = 0  # steps

@@ -30,6 +30,7 @@ from speech_rnn.web import vendor
 from speech_rnn.web.bundle import bundle, library
 
 _SOURCES = Path(__file__).parent / "page"
+_COLOURS = Path(__file__).parents[1] / "pages" / "colours.css"  # those of all pages of this project
 _MAIN = "main.js"
 _CAPTURE = "capture.js"  # runs in the audio thread, by itself
 _MOST_WORDS = 40  # in the page's first sentence
@@ -49,7 +50,7 @@ def listening_page(model: StreamModel) -> str:
     capture = modules.pop(_CAPTURE)
     script = bundle(modules, _MAIN)
     litert = library(_vendored("loader.js").decode(), _vendored("core.js").decode())
-    style = (_SOURCES / "page.css").read_text(encoding="utf-8")
+    style = "".join(path.read_text(encoding="utf-8") for path in (_COLOURS, _SOURCES / "page.css"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_SOURCES),
         autoescape=True,
@@ -102,7 +103,7 @@ def of_one_stream(stream_file: bytes) -> bytes:
 
 def _settings(card: Card) -> dict[str, Any]:
     """What the page's script is told of the model."""
-    features, step_s = card.features, card.step_length / card.features.sample_rate
+    features = card.features
     return {
         "labels": list(card.labels),
         "sample_rate": features.sample_rate,
@@ -110,7 +111,7 @@ def _settings(card: Card) -> dict[str, Any]:
         "step_length": card.step_length,
         "kept_length": card.kept_length,
         "n_steps": card.n_steps,
-        "interval_steps": min(card.n_steps, max(1, round(card.detector.interval_s / step_s))),
+        "interval_steps": card.interval_steps(card.detector),
         "states": list(card.states),
         "n_mels": features.n_mels,
         "n_mfcc": features.n_mfcc,
