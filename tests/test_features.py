@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import AudioError
 from speech_rnn.features import log_mel, mfcc, mfcc_from_log_mel
+from tests.librosa_features import librosa_mfcc
 from tests.sounds import clean_sounds, real_sounds
 from tests.strategies import feature_settings
 
@@ -21,23 +22,6 @@ SMALL = FeatureSettings(clip_length=4_000, n_mels=20, n_mfcc=13, win_length=400)
 def noise(clips: int, length: int, seed: int = 0) -> NDArray[np.float32]:
     levels = np.geomspace(1e-4, 0.3, clips)[:, np.newaxis]
     return (np.random.default_rng(seed).standard_normal((clips, length)) * levels).astype(np.float32)
-
-
-def librosa_mfcc(clip: NDArray[np.float32], settings: FeatureSettings) -> NDArray[np.float32]:
-    """One clip, as librosa's documentation has it; top_db=None since a fixed floor is the definition."""
-    power = librosa.feature.melspectrogram(
-        y=clip,
-        sr=settings.sample_rate,
-        n_fft=settings.n_fft,
-        win_length=settings.win_length,
-        hop_length=settings.hop_length,
-        center=False,
-        n_mels=settings.n_mels,
-        fmin=settings.f_min,
-        fmax=settings.f_max,
-    )
-    decibels = librosa.power_to_db(power, ref=1.0, amin=settings.power_floor, top_db=None)
-    return librosa.feature.mfcc(S=decibels, n_mfcc=settings.n_mfcc).T
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, SMALL], ids=["usual", "small"])

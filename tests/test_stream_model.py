@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from speech_rnn.errors import ModelError
-from speech_rnn.stream_model import STREAM_FILES, StreamModel
+from speech_rnn.stream_model import StreamModel
 from tests.tflite_models import expected_stream_scores, make_card, make_stream_model, make_stream_weights, write_model
 
 card = make_card()
@@ -113,7 +113,3 @@ done.set()
 
     assert silent.stderr == b""
     assert set(spoken.stderr) == set(b"x")
-
-
-def test_every_precision_has_a_file_of_its_own() -> None:
-    assert len(set(STREAM_FILES.values())) == len(STREAM_FILES)

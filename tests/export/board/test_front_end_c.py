@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import librosa
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,7 +21,8 @@ from speech_rnn.errors import ModelError
 from speech_rnn.export.board import c_files
 from speech_rnn.export.board.emulation import CompiledFrontEnd, compile_c
 from speech_rnn.export.board.running import Quantization
-from tests.export.board.conftest import Board
+from tests.export.conftest import Board
+from tests.librosa_features import librosa_mfcc
 from tests.sounds import clean_sounds, real_sounds
 from tests.strategies import feature_settings
 from tests.tflite_models import make_card
@@ -50,24 +50,6 @@ def write_front_end(
     for file in ("front_end.c", "front_end.h"):
         shutil.copy(WRITTEN / file, folder)
     return folder
-
-
-def librosa_mfcc(samples: NDArray[np.float32], settings: FeatureSettings) -> NDArray[np.float32]:
-    """float32 [frames, n_mfcc]."""
-    power = librosa.feature.melspectrogram(
-        y=samples,
-        sr=settings.sample_rate,
-        n_fft=settings.n_fft,
-        win_length=settings.win_length,
-        hop_length=settings.hop_length,
-        center=False,
-        n_mels=settings.n_mels,
-        fmin=settings.f_min,
-        fmax=settings.f_max,
-    )
-    log_mel = librosa.power_to_db(power, ref=1.0, amin=settings.power_floor, top_db=None)
-    result: NDArray[np.float32] = librosa.feature.mfcc(S=log_mel, n_mfcc=settings.n_mfcc).T
-    return result
 
 
 def of_steps(frames: NDArray[np.float32], stack: int) -> NDArray[np.float32]:
