@@ -56,7 +56,9 @@ def step() -> dict[str, float]:
     import tensorflow as tf
 
     from speech_rnn.card import Card, TrainingSummary
-    from speech_rnn.export.tflite import convert_front_end, convert_integer_step, convert_step, stream_file
+    from speech_rnn.export.integers.conversion import convert
+    from speech_rnn.export.integers.networks import arrange
+    from speech_rnn.export.tflite import convert_front_end, convert_step, integer_step, stream_file
     from speech_rnn.features import mfcc
     from speech_rnn.models import build_classifier, state_sizes
 
@@ -79,7 +81,8 @@ def step() -> dict[str, float]:
         front_end = convert_front_end(card)
         for form in ("float32", "dynamic", "int8"):
             if form == "int8":
-                piece = convert_integer_step(classifier, card, mfcc(second[np.newaxis], FEATURES))
+                network = arrange(classifier, card, mfcc(second[np.newaxis], FEATURES))
+                piece = integer_step(network, convert(network).logits.to_bytes())
             else:
                 piece = convert_step(classifier, "dynamic" if form == "dynamic" else "float32")
             figures[f"{cell} {form}"] = best_us(_one_step(stream_file(card, front_end, piece), card), 10 * ROUNDS)

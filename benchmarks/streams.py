@@ -4,7 +4,7 @@
 
 Each model hears the same streams, put together by seed from the validation part of the recordings, in both ways
 (window and carry). Models are folders or names; without any, all that are shipped. Recordings: those given, else
-speech_commands/ and, as another language, arabic_speech_commands/ of $SPEECH_RNN_DATA (else of ../shared), else the
+speech_commands/ and, as another language, arabic_speech_commands/ of $SPEECH_RNN_DATA, where they are, else the
 embedded synthetic corpus. Scores are kept in the cache: a second run, or one after an interrupt, has them already.
 """
 

@@ -293,7 +293,8 @@ class _Trainer:
         """One step of the optimizer; the mean loss of the batch."""
         targets = np.eye(len(self.task.labels), dtype=np.float32)[labels]
         if self.rows > 1:
-            # An epoch's last clips that fill no row are left out; they are others in each epoch.
+            # An epoch's last clips that fill no row are left out, and fewer than a row repeated; they are others in
+            # each epoch.
             n = max(1, len(features) // self.rows)
             kept = np.resize(np.arange(len(features)), n * self.rows)
             features, targets = (part[kept].reshape(n, self.rows, *part.shape[1:]) for part in (features, targets))

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
@@ -29,11 +30,13 @@ from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.board.folder import FOLDER as BOARD
 from speech_rnn.export.board.folder import write_board_files
 from speech_rnn.export.front_end import FrontEnd
+from speech_rnn.export.integers.conversion import convert
+from speech_rnn.export.integers.networks import arrange
 from speech_rnn.export.metadata import with_audio_metadata
 from speech_rnn.export.probes import BOUND, BOUNDS, CHIRP, Scores, check, keras_scores, make_probes, stepwise_scores
 from speech_rnn.export.readme import readme
 from speech_rnn.export.saved_model import load_signatures, write_saved_model
-from speech_rnn.export.tflite import clip_file, convert_front_end, convert_integer_step, convert_step, stream_file
+from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, integer_step, stream_file
 from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers, state_sizes
 from speech_rnn.progress import progress
 from speech_rnn.quiet import quiet
@@ -128,35 +131,37 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
         worse = agreements.setdefault(file, found)
         agreements[file] = {name: max(worse[name], found[name], key=lambda one: one.error) for name in found}
 
-    with progress("export", 4 + len(STREAM_FILES)) as bar:
+    with progress("export", 5 + len(STREAM_FILES)) as bar:
         _write_keras(folder / KERAS_FILE, classifier, card)
         hold(KERAS_FILE, _keras_file_scores(folder / KERAS_FILE, classifier, card))
         bar.advance()
-        write_saved_model(classifier, FrontEnd(card.features), card, folder / CARD_FILE, folder / SAVED_MODEL)
+        front_end = FrontEnd(card.features, tf.float64)
+        write_saved_model(classifier, front_end, card, folder / CARD_FILE, folder / SAVED_MODEL)
         signatures = load_signatures(folder / SAVED_MODEL)
         saved = f"{SAVED_MODEL}/saved_model.pb"
         hold(saved, lambda clips: np.asarray(signatures[CLIP_SIGNATURE](waveform=clips)[SCORES]))
         hold(saved, lambda clips: stepwise_scores(signatures[STREAM], card, clips))
         bar.advance()
-        front_end = convert_front_end(card)
+        pieces, network = convert_front_end(card), arrange(classifier, card, calibration)
+        integers = convert(network)
+        bar.advance()
         for form, file in STREAM_FILES.items():
-            step = (
-                convert_integer_step(classifier, card, calibration)
-                if form == "int8"
-                else convert_step(classifier, form)
-            )
-            (folder / file).write_bytes(stream_file(card, front_end, step))
+            if form == "int8":
+                step = integer_step(network, integers.logits.to_bytes())
+            else:
+                step = convert_step(classifier, form)
+            (folder / file).write_bytes(stream_file(card, pieces, step))
             model = StreamModel(card, (folder / file).read_bytes(), file)
             hold(file, model.clip_scores, BOUNDS[form])
             hold(file, partial(_through_signature, model), BOUNDS[form])
             bar.advance()
             if form == "float32":
-                (folder / CLIP_FILE).write_bytes(_for_mediapipe(clip_file(card, front_end, step), card))
+                (folder / CLIP_FILE).write_bytes(_for_mediapipe(clip_file(card, pieces, step), card))
                 recognizer = Recognizer(card, (folder / CLIP_FILE).read_bytes(), model)
                 hold(CLIP_FILE, partial(_clip_by_clip, recognizer))
                 bar.advance()
 
-        agreements |= write_board_files(folder, classifier, card, calibration)
+        agreements |= write_board_files(folder, classifier, calibration, network, integers.board)
         bar.advance()
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE)

@@ -43,10 +43,6 @@ class Piece:
         if outputs:
             self.outputs = _ordered(self.model.signatureDefs[0].outputs, outputs)
 
-    def is_constant(self, tensor: Tensor) -> bool:
-        """Whether a tensor's content stands in the file."""
-        return self.content(tensor) is not None
-
     def content(self, tensor: Tensor) -> NDArray[np.uint8] | None:
         """The bytes of a constant; ``None`` for what is computed."""
         data = self.model.buffers[self.graph.tensors[tensor].buffer].data
@@ -261,8 +257,7 @@ class Graph:
 
     def _constant(self, original: Any, content: NDArray[np.uint8]) -> Tensor:
         buffer = self._assembly._buffer(content.tobytes())
-        # Quantization is an object of the piece: the same piece copied twice has the same.
-        key = buffer, original.type, tuple(original.shape), id(original.quantization)
+        key = buffer, original.type, tuple(original.shape), _scales(original.quantization)
         if key not in self._constants:
             tensor = self._computed(original)
             tensor.buffer = buffer
@@ -272,6 +267,13 @@ class Graph:
     def _new(self, tensor: Any) -> Tensor:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
+
+
+def _scales(quantization: Any) -> tuple[Any, ...]:
+    """What tells two quantizations apart."""
+    if quantization is None or quantization.scale is None:
+        return ()
+    return tuple(quantization.scale), tuple(quantization.zeroPoint), quantization.quantizedDimension
 
 
 def _ordered(tensors: Sequence[Any], names: Sequence[str]) -> list[Tensor]:

@@ -14,14 +14,12 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from speech_rnn.card import Card, clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.export.assembly import Assembly, Graph, Piece, Tensor
-from speech_rnn.export.board.conversion import convert_logits
-from speech_rnn.export.board.networks import arrange
 from speech_rnn.export.front_end import FrontEnd
+from speech_rnn.export.integers.networks import Network
 from speech_rnn.models import build_step, state_sizes
 from speech_rnn.quiet import quiet
 from speech_rnn.tflite_file import CARD_METADATA, CLIP_SIGNATURE, FEATURES, SCORES, STEP, STREAM
@@ -107,20 +105,16 @@ def convert_step(classifier: keras.Model, precision: Precision = "float32") -> P
         ) from error
 
 
-def convert_integer_step(classifier: keras.Model, card: Card, calibration: NDArray[np.float32]) -> Piece:
+def integer_step(network: Network, content: bytes) -> Piece:
     """One step of a classifier as a piece that computes in eight bits; frames, scores and states are float32.
 
     Args:
-        classifier: MFCC -> logits, in float32.
-        card: of the model.
-        calibration: float32 [clips, frames, n_mfcc], of training clips.
-
-    Raises:
-        ModelError: the converter can't express it in integer operators.
+        network: the classifier, arranged for eight bits.
+        content: its step in integers, ``logits`` given, see :func:`speech_rnn.export.integers.conversion.convert`.
     """
-    network = arrange(classifier, card, calibration)
+    card = network.card
     names = [f"state_{i}" for i in range(len(card.states))]
-    core = Piece(convert_logits(network), ["x", *names], ["logits", *(f"new_{name}" for name in names)])
+    core = Piece(content, ["x", *names], ["logits", *(f"new_{name}" for name in names)])
     width = card.model.stack * card.features.n_mfcc
 
     def normalized(frames: tf.Tensor) -> tuple[tf.Tensor, ...]:

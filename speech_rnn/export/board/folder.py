@@ -15,11 +15,10 @@ from speech_rnn.audio import FULL_SCALE_INT16
 from speech_rnn.card import Agreement, Card
 from speech_rnn.errors import ModelError
 from speech_rnn.export.board import c_files
-from speech_rnn.export.board.conversion import convert
-from speech_rnn.export.board.graph import Graph
-from speech_rnn.export.board.networks import Network, arrange
 from speech_rnn.export.board.readme import readme
 from speech_rnn.export.board.running import BoardModel
+from speech_rnn.export.integers.graph import Graph
+from speech_rnn.export.integers.networks import Network
 from speech_rnn.export.probes import check, keras_scores, make_probes
 from speech_rnn.features import mfcc
 
@@ -36,25 +35,29 @@ _C_FILES = ("front_end.h", "front_end.c", "main.c")
 
 
 def write_board_files(
-    folder: Path, classifier: keras.Model, card: Card, calibration: NDArray[np.float32]
+    folder: Path,
+    classifier: keras.Model,
+    calibration: NDArray[np.float32],
+    network: Network,
+    graphs: Mapping[str, Graph],
 ) -> dict[str, dict[str, Agreement]]:
     """Write ``mcu/`` into a model's folder.
 
     Args:
         folder: of the model; ``mcu/`` is made in it.
         classifier: MFCC -> logits, in float32.
-        card: of the model; travels inside the files without its digests.
         calibration: float32 [clips, n_frames, n_mfcc], MFCC of training clips, as loud and as noisy as in training.
+        network: the classifier, arranged for eight bits.
+        graphs: its models for boards, see :func:`speech_rnn.export.integers.conversion.convert`.
 
     Returns:
         Each model's file, ``mcu/step_int8.tflite``, and for LSTM layers ``mcu/clip_int8.tflite`` -> probe -> how near
         it comes to Keras.
 
     Raises:
-        ModelError: the classifier can't be converted to integers, or the result differs from Keras beyond its bound.
+        ModelError: a model differs from Keras beyond its bound.
     """
-    network = arrange(classifier, card, calibration)
-    graphs = convert(network)
+    card = network.card
     models = {name: BoardModel(graph.to_bytes()) for name, graph in graphs.items()}
     agreements = {}
     for name, model in models.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from speech_rnn.card import Card
-from speech_rnn.export.board.graph import Graph
+from speech_rnn.export.integers.graph import Graph
 
 _REGISTRATIONS = {"UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM"}
 

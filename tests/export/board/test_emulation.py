@@ -21,13 +21,13 @@ from speech_rnn.data.corpus import CorpusSource
 from speech_rnn.data.split import official_part
 from speech_rnn.data.store import to_int16
 from speech_rnn.errors import ModelError
-from speech_rnn.export.board.conversion import convert
 from speech_rnn.export.board.emulation import CompiledFrontEnd, MicroModel
-from speech_rnn.export.board.networks import arrange
 from speech_rnn.export.board.running import BoardModel
+from speech_rnn.export.integers.conversion import convert
+from speech_rnn.export.integers.networks import arrange
 from speech_rnn.features import mfcc
 from speech_rnn.runtime import shipped_models
-from tests.export.board.conftest import SHAPES, Board, make_card, sounds
+from tests.export.conftest import SHAPES, Board, make_card, sounds
 from tests.export.runs_in_memory import make_run
 
 Boards = Callable[[str], Board]
@@ -82,7 +82,7 @@ def test_two_layers_of_128_take_at_most_32_kilobytes(cell: str) -> None:
     card = make_card(run)
     network = arrange(run.classifier, card, mfcc(sounds(card.features, range(3)), card.features))
 
-    for graph in convert(network).values():
+    for graph in convert(network).board.values():
         on_board = MicroModel(graph.to_bytes())
         on_board.run(np.zeros((card.n_steps, 120), np.int8))
         assert on_board.arena_bytes() <= graph.arena_bound() <= 32 * 1024

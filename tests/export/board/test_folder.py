@@ -12,8 +12,10 @@ import pytest
 from speech_rnn.errors import ModelError
 from speech_rnn.export.board import folder
 from speech_rnn.export.board.running import BoardModel
+from speech_rnn.export.integers.conversion import convert
+from speech_rnn.export.integers.networks import arrange
 from speech_rnn.tflite_file import operators
-from tests.export.board.conftest import SHAPES, Board
+from tests.export.conftest import SHAPES, Board
 
 Boards = Callable[[str], Board]
 
@@ -89,7 +91,8 @@ def test_the_page_registers_the_operators_that_the_models_have(boards: Boards, c
 def test_the_same_model_gives_the_same_files(boards: Boards, tmp_path: Path) -> None:
     board = boards("rnn")
 
-    folder.write_board_files(tmp_path, board.run.classifier, board.card, board.calibration)
+    graphs = convert(arrange(board.run.classifier, board.card, board.calibration)).board
+    folder.write_board_files(tmp_path, board.run.classifier, board.calibration, board.network, graphs)
 
     for path in board.folder.iterdir():
         assert (tmp_path / "mcu" / path.name).read_bytes() == path.read_bytes(), path.name
@@ -107,7 +110,6 @@ def test_a_model_that_differs_from_keras_is_not_shipped(
 ) -> None:
     board = boards("rnn")
     graphs = {"step_int8": board.graph("step_int8")}
-    monkeypatch.setattr(folder, "convert", lambda network: graphs)
     scores = BoardModel.scores
 
     def shifted(self: BoardModel, clips: Any) -> Any:
@@ -116,7 +118,7 @@ def test_a_model_that_differs_from_keras_is_not_shipped(
     monkeypatch.setattr(BoardModel, "scores", shifted)
 
     with pytest.raises(ModelError, match=finding):
-        folder.write_board_files(tmp_path, board.run.classifier, board.card, board.calibration)
+        folder.write_board_files(tmp_path, board.run.classifier, board.calibration, board.network, graphs)
 
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,7 @@ from speech_rnn.card import Card
 from speech_rnn.export.board.running import BoardModel
 from speech_rnn.features import mfcc
 from speech_rnn.tflite_file import operators
-from tests.export.board.conftest import SHAPES, Board, sounds
+from tests.export.conftest import SHAPES, Board, sounds
 
 Boards = Callable[[str], Board]
 

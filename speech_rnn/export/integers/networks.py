@@ -12,8 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from speech_rnn.card import Card
-from speech_rnn.export.board.cells import cell_step, is_usual_lstm, n_states
-from speech_rnn.export.quantization import IntegerCore, integer_core
+from speech_rnn.export.integers.cells import cell_step, is_usual_lstm, n_states
+from speech_rnn.export.integers.core import IntegerCore, integer_core
 
 Function = Any  # a tf.function, which has no type that mypy knows
 Core = Callable[..., Sequence[tf.Tensor]]  # x, states -> logits, new states
@@ -35,7 +35,7 @@ class Network:
         logits: the same for any number of streams, ``logits`` in place of ``scores``.
         variables: that ``step`` reads.
         examples: name of an input of ``step`` -> float32 [examples, 1, size].
-        is_arranged: every layer is one of :mod:`speech_rnn.export.board.cells`; input and states are within ±1, but
+        is_arranged: every layer is one of :mod:`speech_rnn.export.integers.cells`; input and states are within ±1, but
             for an LSTM's cells.
         cells: which states are an LSTM's cells.
         clip: for LSTM layers: ``x`` [1, n_steps, stack * n_mfcc] -> ``scores``.

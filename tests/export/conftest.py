@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from speech_rnn.card import Agreement, Card, TrainingSummary
 from speech_rnn.config import FeatureSettings
 from speech_rnn.export.board.folder import write_board_files
-from speech_rnn.export.board.graph import Graph
-from speech_rnn.export.board.networks import Network, arrange
+from speech_rnn.export.integers.conversion import convert
+from speech_rnn.export.integers.graph import Graph
+from speech_rnn.export.integers.networks import Network, arrange
 from speech_rnn.features import mfcc
 from speech_rnn.models import CELLS, state_sizes
 from speech_rnn.runs import Run
@@ -106,8 +107,10 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         card = make_card(run)
         calibration = mfcc(sounds(card.features, range(10)), card.features)
         folder = tmp_path_factory.mktemp(cell)
-        agreements = write_board_files(folder, run.classifier, card, calibration)
-        return Board(run, card, calibration, arrange(run.classifier, card, calibration), folder / "mcu", agreements)
+        network = arrange(run.classifier, card, calibration)
+        graphs = convert(network).board
+        agreements = write_board_files(folder, run.classifier, calibration, network, graphs)
+        return Board(run, card, calibration, network, folder / "mcu", agreements)
 
     yield make
     del CELLS["fading"]

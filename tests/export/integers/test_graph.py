@@ -7,10 +7,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from speech_rnn.card import Card
-from speech_rnn.export.board.graph import Graph
 from speech_rnn.export.board.running import BoardModel
+from speech_rnn.export.integers.graph import Graph
 from speech_rnn.tflite_file import CARD_METADATA, metadata
-from tests.export.board.conftest import SHAPES, Board
+from tests.export.conftest import SHAPES, Board
 
 Boards = Callable[[str], Board]
 MODELS = [(cell, "step_int8") for cell in SHAPES] + [("lstm", "clip_int8")]
