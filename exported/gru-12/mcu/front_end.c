@@ -1,5 +1,5 @@
-/* Sound -> MFCC, as librosa computes it (melspectrogram with center=False, power_to_db with top_db=None, mfcc), within
- * 1e-3 for speech, noise and silence. See front_end.h. */
+/* Sound -> MFCC, as librosa computes it (melspectrogram with center=False, power_to_db with top_db=None, mfcc): within
+ * 1e-3 for speech, noise and silence at usual settings, else as near as a float32 FFT comes. See front_end.h. */
 #include "front_end.h"
 
 #include <math.h>
