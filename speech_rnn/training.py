@@ -42,7 +42,7 @@ CHECKPOINT_EVERY_S = 60.0
 INITIAL = "initial.npz"
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
-USUAL_CLIPS_HEARD = 1_800_000  # in a whole run, whatever the number of clips
+USUAL_CLIPS_HEARD = 1_450_000  # in a whole run, whatever the number of clips
 USUAL_EPOCHS = (40, 150)
 
 
@@ -100,7 +100,7 @@ def refuse_taken(folder: Path) -> None:
 
 
 def with_usual_epochs(settings: RunSettings, store: Store) -> RunSettings:
-    """Settings with so many epochs that about 1.8 million clips are heard: few recordings are heard more often.
+    """Settings with so many epochs that about 1.45 million clips are heard: few recordings are heard more often.
 
     Raises:
         DataError: the task's words aren't there.
