@@ -26,10 +26,11 @@ from speech_rnn.errors import ModelError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Mode = Literal["float32", "float16", "dynamic", "int8"]
+Mode = Literal["float32", "float16", "dynamic", "int8", "int16"]
 
 LONGEST_S = 900.0  # a conversion takes seconds
 
+_INTEGERS = ("int8", "int16")
 _REQUEST = "request.json"
 
 
@@ -41,10 +42,11 @@ class Conversion:
         what: the file's name, for errors.
         saved_model: the folder of a SavedModel.
         mode: of weights and arithmetic: ``float32``; ``float16`` (weights, arithmetic in float32); ``dynamic``
-            (weights in 8 bits, activations quantized as they come); ``int8`` (both, and integer operators only).
-        calibration: for ``int8``: input's name -> float32 [examples, *the input's shape], from which the ranges are
+            (weights in 8 bits, activations quantized as they come); ``int8`` (both, and integer operators only);
+            ``int16`` (weights in 8 bits, activations in 16, and integer operators only).
+        calibration: for integers: input's name -> float32 [examples, *the input's shape], from which the ranges are
             taken; as many examples for every input.
-        integer_io: for ``int8``: inputs and outputs are int8 too, otherwise float32.
+        integer_io: for integers: inputs and outputs are integers of the activations' width too, otherwise float32.
         signature: the signature that is converted; it stays the file's only one.
     """
 
@@ -116,8 +118,8 @@ def convert_in_child(*conversions: Conversion) -> list[bytes]:
 
 
 def _check(one: Conversion) -> None:
-    if one.mode == "int8" and not one.calibration:
-        raise ModelError(f"{one.what} needs calibration for int8; give features of some training clips")
+    if one.mode in _INTEGERS and not one.calibration:
+        raise ModelError(f"{one.what} needs calibration for {one.mode}; give features of some training clips")
     counts = {len(values) for values in (one.calibration or {}).values()}
     if len(counts) > 1 or 0 in counts:
         raise ModelError(
@@ -204,16 +206,20 @@ def _convert(request: Mapping[str, Any], calibration: Mapping[str, NDArray[np.fl
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if mode == "int8":
+    if mode in _INTEGERS:
 
         def examples() -> Iterator[dict[str, NDArray[np.float32]]]:
             for row in range(len(next(iter(calibration.values())))):
                 yield {name: values[row] for name, values in calibration.items()}
 
         converter.representative_dataset = examples
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        operators, activations = {
+            "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
+            "int16": (tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8, tf.int16),
+        }[mode]
+        converter.target_spec.supported_ops = [operators]
         if request["integer_io"]:
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+            converter.inference_input_type = converter.inference_output_type = activations
     return bytes(converter.convert())
 
 

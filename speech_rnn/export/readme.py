@@ -29,7 +29,7 @@ multiply-accumulates. The front end ({n_mfcc} MFCC of {n_mels} mel bands, {f_min
 | `clip.tflite` | a clip in, scores out; one graph, with the metadata that MediaPipe's AudioClassifier reads |
 | `stream.tflite` | {step_ms:g} ms of sound and the states in, scores and new states out |
 | `stream_float16.tflite`, `stream_dynamic.tflite`, `stream_int8.tflite` | the same with smaller weights, called alike |
-| `mcu/` | for microcontrollers: int8 for TensorFlow Lite Micro as C arrays, the front end in C; see its page |
+| `mcu/` | for microcontrollers: TensorFlow Lite Micro models as C arrays, 8-bit weights; the front end in C; its page |
 | `saved_model/`, `model.keras` | for TensorFlow and Keras |
 | `card.json`, `labels.txt` | settings, figures, how near each file comes to Keras, SHA-256 of all; the labels |
 

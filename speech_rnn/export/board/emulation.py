@@ -135,7 +135,7 @@ class MicroModel:
             except IndexError:
                 break
             (scale,), (zero_point,) = (details["quantization_parameters"][key] for key in ("scales", "zero_points"))
-            self.inputs.append(Quantization(float(scale), int(zero_point)))
+            self.inputs.append(Quantization(float(scale), int(zero_point), np.dtype(details["dtype"]).name))
             self._shapes.append(tuple(map(int, details["shape"])))
 
     def run(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -143,10 +143,7 @@ class MicroModel:
         if len(self._shapes[0]) == 3:
             self._interpreter.reset()
             return self.call([x[np.newaxis]])[0]
-        states = [
-            np.full(shape, one.zero_point, np.int8)
-            for shape, one in zip(self._shapes[1:], self.inputs[1:], strict=True)
-        ]
+        states = [one.zeros(shape) for shape, one in zip(self._shapes[1:], self.inputs[1:], strict=True)]
         scores = []
         for step in x:
             step_scores, *states = self.call([step[np.newaxis], *states])
@@ -161,7 +158,7 @@ class MicroModel:
             raise ModelError("tflite-micro doesn't say what its arena takes; take another version of it")
         return int(found[1])
 
-    def call(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
+    def call(self, inputs: Sequence[NDArray[np.integer]]) -> list[NDArray[Any]]:
         """One call: inputs in their order -> outputs in theirs."""
         for index, values in enumerate(inputs):
             self._interpreter.set_input(values, index)

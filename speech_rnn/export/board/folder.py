@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,8 @@ def _golden_json(models: Mapping[str, BoardModel], vectors: Mapping[str, Mapping
     content: dict[str, Any] = {
         name: {
             "file": f"{name}.tflite",
-            "inputs": [{"scale": one.scale, "zero_point": one.zero_point} for one in models[name].inputs],
-            "outputs": [{"scale": one.scale, "zero_point": one.zero_point} for one in models[name].outputs],
+            "inputs": [asdict(one) for one in models[name].inputs],
+            "outputs": [asdict(one) for one in models[name].outputs],
             "tolerance_lsb": TOLERANCE_LSB,
             **{key: values.tolist() for key, values in arrays.items()},
         }

@@ -46,9 +46,10 @@ A clip is {n_steps} steps, {clip_ms:.0f} ms. `front_end.c` is within 0.001 of li
 _STEP_SECTION = """
 ## One step: `{name}.tflite`
 
-Inputs: 0 is `x` int8 [1, {step}]; then the states, {states}. Outputs: 0 is `scores` int8 [1, {n_labels}]; then
-the new states in the same order, quantized as the old ones: feeding back is `memcpy`. The arena takes at most
-{arena:,} bytes (`{macro}_ARENA`, counted for a machine of 64 bits; `arena_used_bytes()` tells yours).
+Weights are int8, and what is between them int16, so that all kernels give the same scores. Inputs: 0 is `x` int8
+[1, {step}]; then the states, {states}. Outputs: 0 is `scores` int8
+[1, {n_labels}]; then the new states in the same order, quantized as the old ones: feeding back is `memcpy`. The arena
+takes at most {arena:,} bytes (`{macro}_ARENA`, counted for a machine of 64 bits; `arena_used_bytes()` tells yours).
 
 ```cpp
 #include <cstring>
@@ -60,7 +61,7 @@ the new states in the same order, quantized as the old ones: feeding back is `me
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 
 constexpr int kSizes[] = {{{sizes}}};
-static int8_t states[{n_states}][{largest}];
+static int16_t states[{n_states}][{largest}];
 alignas(16) static uint8_t arena[{macro}_ARENA];
 static FrontEnd front_end;
 
@@ -74,10 +75,7 @@ static tflite::MicroInterpreter &interpreter() {{
   return it;
 }}
 
-void start_clip() {{  // a state of 0 is the zero point
-  for (int i = 0; i < {n_states}; i++)
-    memset(states[i], interpreter().input(1 + i)->params.zero_point, kSizes[i]);
-}}
+void start_clip() {{ memset(states, 0, sizeof states); }}
 
 void setup() {{
   interpreter().AllocateTensors();
@@ -94,10 +92,10 @@ void hear(const int16_t *samples, size_t count) {{
     if (!front_end.ready) continue;
     TfLiteTensor *x = it.input(0);
     front_end_quantize(&front_end, x->params.scale, x->params.zero_point, x->data.int8);
-    for (int i = 0; i < {n_states}; i++) memcpy(it.input(1 + i)->data.int8, states[i], kSizes[i]);
+    for (int i = 0; i < {n_states}; i++) memcpy(it.input(1 + i)->data.i16, states[i], 2 * kSizes[i]);
     it.Invoke();
     // Inputs and outputs may lie on the same bytes of the arena: take all states out before one is put in.
-    for (int i = 0; i < {n_states}; i++) memcpy(states[i], it.output(1 + i)->data.int8, kSizes[i]);
+    for (int i = 0; i < {n_states}; i++) memcpy(states[i], it.output(1 + i)->data.i16, 2 * kSizes[i]);
     const int8_t *scores = it.output(0)->data.int8;  // of label k: (scores[k] + 128) / 256.0f
   }}
 }}
@@ -112,7 +110,7 @@ _CLIP_SECTION = """
 ## A whole clip: `{name}.tflite`
 
 Input `x` int8 [1, {n_steps}, {step}], output `scores` int8 [1, {n_labels}]; each LSTM layer is one operator, its cell
-in 16 bits, so it is nearer to the trained model than the step. **The layers remember the clip before: call
+in 16 bits, its output in 8. **The layers remember the clip before: call
 `interpreter.Reset()` before each.** The arena takes at most {arena:,} bytes (`{macro}_ARENA`).
 
 ```cpp
@@ -167,7 +165,7 @@ def _section(form: str, card: Card, name: str, graph: Graph, *, indent: int) -> 
         n_steps=card.n_steps,
         n_labels=len(card.labels),
         n_states=len(card.states),
-        states=", ".join(f"`state_{i}` int8 [1, {size}]" for i, size in enumerate(card.states)),
+        states=", ".join(f"`state_{i}` int16 [1, {size}]" for i, size in enumerate(card.states)),
         sizes=", ".join(map(str, card.states)),
         largest=max(card.states),
         n_operators=len(kinds),

@@ -1,10 +1,10 @@
-"""A board's model run on this machine by LiteRT, int8 in and out, as a board runs it."""
+"""A board's model run on this machine by LiteRT, int8 in and out, as a board runs it; states are of any width."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -13,18 +13,25 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """What the integers of a tensor mean: ``(q - zero_point) * scale``."""
+    """What the integers of a tensor are, and mean: ``(q - zero_point) * scale``."""
 
     scale: float
     zero_point: int
+    dtype: Literal["int8", "int16"] = "int8"
 
-    def quantize(self, values: NDArray[np.float32]) -> NDArray[np.int8]:
-        """The nearest int8 of each value."""
-        quantized: NDArray[np.int8] = np.clip(np.rint(values / self.scale) + self.zero_point, -128, 127).astype(np.int8)
+    def quantize(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """The nearest integer of each value."""
+        limits = np.iinfo(self.dtype)
+        nearest = np.rint(values / self.scale) + self.zero_point
+        quantized: NDArray[Any] = np.clip(nearest, limits.min, limits.max).astype(self.dtype)
         return quantized
 
-    def dequantize(self, values: NDArray[np.int8]) -> NDArray[np.float32]:
-        """What int8 values stand for."""
+    def zeros(self, shape: Sequence[int]) -> NDArray[Any]:
+        """Integers that stand for 0."""
+        return np.full(tuple(shape), self.zero_point, self.dtype)
+
+    def dequantize(self, values: NDArray[np.integer]) -> NDArray[np.float32]:
+        """What integers stand for."""
         return ((values.astype(np.float32) - self.zero_point) * self.scale).astype(np.float32)
 
 
@@ -61,17 +68,16 @@ class BoardModel:
         if self.takes_clips:
             self._interpreter.reset_all_variables()
             return self.call([x[np.newaxis]])[0]
-        states = self.zero_states()
+        states: Sequence[NDArray[np.integer]] = self.zero_states()
         scores = []
         for step in x:
             step_scores, *states = self.call([step[np.newaxis], *states])
             scores.append(step_scores[0])
         return np.stack(scores)
 
-    def zero_states(self) -> list[NDArray[np.int8]]:
-        """States at the start of a clip: int8 [1, size] each, the integer that stands for 0."""
-        shapes = [tuple(one["shape"]) for one in self._inputs[1:]]
-        return [np.full(shape, one.zero_point, np.int8) for shape, one in zip(shapes, self.inputs[1:], strict=True)]
+    def zero_states(self) -> list[NDArray[np.integer]]:
+        """States at the start of a clip: [1, size] each, the integer that stands for 0."""
+        return [one.zeros(details["shape"]) for details, one in zip(self._inputs[1:], self.inputs[1:], strict=True)]
 
     def scores(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of clips.
@@ -85,7 +91,7 @@ class BoardModel:
         quantized = self.inputs[0].quantize(clips)
         return np.stack([self.outputs[0].dequantize(self.run(x)[-1]) for x in quantized])
 
-    def call(self, inputs: Sequence[NDArray[np.int8]]) -> list[NDArray[np.int8]]:
+    def call(self, inputs: Sequence[NDArray[np.integer]]) -> list[NDArray[Any]]:
         """One call: inputs in their order -> outputs in theirs; a fused clip goes on where the one before ended."""
         for details, values in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(details["index"], values)
@@ -95,4 +101,4 @@ class BoardModel:
 
 def _quantization(details: dict[str, Any]) -> Quantization:
     scale, zero_point = details["quantization"]
-    return Quantization(float(scale), int(zero_point))
+    return Quantization(float(scale), int(zero_point), np.dtype(details["dtype"]).name)

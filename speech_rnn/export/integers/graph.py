@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from speech_rnn.export.flatbuffer import ALIGNMENT, packed
 from speech_rnn.tflite_file import CARD_METADATA, operators
 
-SIGMOID_STEP = 8 / 128  # sigmoid(8) is 1 but for 3e-4
-TANH_STEP = 4 / 128  # tanh(4) is 1 but for 7e-4
+_SIGMOID, _TANH = schema.BuiltinOperator.LOGISTIC, schema.BuiltinOperator.TANH
+# What goes into a gate. In 8 bits each value counts: sigmoid(8) is 1 but for 3e-4, tanh(4) but for 7e-4. In 16 bits
+# there are values enough for all that ever comes, and kernels know powers of two best.
+GATE_STEPS = {
+    schema.TensorType.INT8: {_SIGMOID: 8 / 128, _TANH: 4 / 128},
+    schema.TensorType.INT16: {_SIGMOID: 16 / 32_768, _TANH: 16 / 32_768},
+}
 
 
 class Graph:
@@ -55,23 +61,37 @@ class Graph:
                 tensors |= {int(index) for index in [*operator.inputs, *operator.outputs]}
             if self._kind(operator) == schema.BuiltinOperator.TANH:
                 given_by_tanh |= set(map(int, operator.outputs))
-        # The kernels of tanh know one scale only, which doesn't reach 1.
-        step = 1 / 128 if tensors & given_by_tanh else 1 / 127
         for index in tensors:
-            self._set_scale(index, step)
+            # The kernels of tanh know one scale only, which doesn't reach 1; in 16 bits that doesn't matter.
+            is_wide = self.graph.tensors[index].type == schema.TensorType.INT16
+            self._set_scale(index, 1 / 32_768 if is_wide else 1 / 128 if tensors & given_by_tanh else 1 / 127)
 
     def bound_gates(self) -> None:
-        """Quantize what goes into a sigmoid from -8 to 8, into a tanh from -4 to 4; beyond, they hardly change.
+        """Quantize what goes into a sigmoid or a tanh by :data:`GATE_STEPS`; beyond, they hardly change.
 
-        Within, the steps are half of what the converter takes, since it covers all that it has seen.
+        The converter would cover all that it has seen, and no more.
         """
-        steps = {schema.BuiltinOperator.LOGISTIC: SIGMOID_STEP, schema.BuiltinOperator.TANH: TANH_STEP}
         outputs = set(map(int, self.graph.outputs))
         for operator in self.graph.operators:
-            step, index = steps.get(self._kind(operator)), int(operator.inputs[0])
+            index = int(operator.inputs[0])
+            step = GATE_STEPS.get(self.graph.tensors[index].type, {}).get(self._kind(operator))
             # An LSTM's cell is an output, and goes on from step to step.
             if step is not None and index not in outputs:
                 self._set_scale_of_all(index, step)
+
+    def narrow_input(self, name: str) -> None:
+        """Take an int16 input in int8, of the same range."""
+        wide = _index(self._inputs, name)
+        narrow = self._narrow_beside(wide, 256 * float(self.graph.tensors[wide].quantization.scale[0]), 0)
+        self.graph.operators.insert(0, self._quantize(narrow, wide))
+        self._replace(self.graph.inputs, self._inputs, wide, narrow)
+
+    def narrow_output(self, name: str, scale: float, zero_point: int) -> None:
+        """Give an int16 output in int8."""
+        wide = _index(self._outputs, name)
+        narrow = self._narrow_beside(wide, scale, zero_point)
+        self.graph.operators.append(self._quantize(wide, narrow))
+        self._replace(self.graph.outputs, self._outputs, wide, narrow)
 
     def remove_cell_clip(self) -> None:
         """Let the cells of fused LSTM layers go where Keras lets them; the converter clips them at 10."""
@@ -139,7 +159,45 @@ class Graph:
             # Five gates' worth of scratch in 16 bits, and the multipliers of eight products.
             units = int(self.graph.tensors[operator.inputs[5]].shape[0])
             return 5 * _ceil(2 * units) + 1024
+        is_wide = self.graph.tensors[operator.outputs[0]].type == schema.TensorType.INT16
+        if kind == schema.BuiltinOperator.SOFTMAX and is_wide:
+            return 2 * _ceil(2 * 513) + 160  # tables of the exponential and of 1 / (1 + x)
         return 160
+
+    def _narrow_beside(self, index: int, scale: float, zero_point: int) -> int:
+        """A new int8 tensor that takes another's name."""
+        wide = self.graph.tensors[index]
+        narrow = copy.deepcopy(wide)
+        narrow.type = schema.TensorType.INT8
+        narrow.quantization.scale = np.array([scale], np.float32)
+        narrow.quantization.zeroPoint = np.array([zero_point], np.int64)
+        wide.name = b"wide_" + wide.name
+        self.graph.tensors.append(narrow)
+        return len(self.graph.tensors) - 1
+
+    def _quantize(self, source: int, target: int) -> Any:
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._opcode(schema.BuiltinOperator.QUANTIZE)
+        operator.inputs, operator.outputs = np.array([source], np.int32), np.array([target], np.int32)
+        return operator
+
+    def _opcode(self, kind: int) -> int:
+        """The index of an operator's code, which is entered if there is none."""
+        codes = self.model.operatorCodes
+        for index, code in enumerate(codes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == kind:
+                return index
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, kind, 1
+        codes.append(code)
+        return len(codes) - 1
+
+    def _replace(self, places: NDArray[np.int32], maps: Sequence[Any], old: int, new: int) -> None:
+        """Let an input or output of the graph, and of its signature, be another tensor."""
+        places[places == old] = new
+        for one in maps:
+            if one.tensorIndex == old:
+                one.tensorIndex = new
 
     def _kind(self, operator: Any) -> int:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -176,9 +234,10 @@ class Graph:
             return
         # A tensor and a buffer of its own: another operator may use the old ones.
         bias = copy.deepcopy(self.graph.tensors[operator.inputs[2]])
-        values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view("<i4")
+        integers = {schema.TensorType.INT32: "<i4", schema.TensorType.INT64: "<i8"}[bias.type]
+        values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view(integers)
         buffer = schema.BufferT()
-        buffer.data = np.round(values * factor).astype("<i4").view(np.uint8)
+        buffer.data = np.round(values * factor).astype(integers).view(np.uint8)
         self.model.buffers.append(buffer)
         bias.buffer = len(self.model.buffers) - 1
         bias.quantization.scale = (np.asarray(bias.quantization.scale) / factor).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The classifier as the functions that are converted for a board: one step, and for an LSTM a whole clip, fused."""
+"""The classifier as the functions that are converted to integers: one step, and for an LSTM a whole clip, fused."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from numpy.typing import NDArray
 
 from speech_rnn.card import Card
 from speech_rnn.export.integers.cells import cell_step, is_usual_lstm, n_states
-from speech_rnn.export.integers.core import IntegerCore, integer_core
+from speech_rnn.export.integers.core import integer_core
 
 Function = Any  # a tf.function, which has no type that mypy knows
 Core = Callable[..., Sequence[tf.Tensor]]  # x, states -> logits, new states
 
-# What an LSTM's cell is beyond 6 its output doesn't show, tanh(6) is 1 but for 1e-5; finer steps within are worth more.
-LARGEST_CELL = 6.0
 CLIPS = 100  # so many of the calibration clips are shown to the converter whole
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A classifier, still in float32, arranged for eight bits.
+    """A classifier, still in float32, arranged for integers.
 
     Attributes:
         card: of the model.
@@ -60,7 +58,7 @@ class Network:
 
 
 def arrange(classifier: keras.Model, card: Card, calibration: NDArray[np.float32]) -> Network:
-    """Arrange a classifier for eight bits.
+    """Arrange a classifier for integers.
 
     Args:
         classifier: MFCC -> logits, in float32.
@@ -85,7 +83,8 @@ def arrange(classifier: keras.Model, card: Card, calibration: NDArray[np.float32
         step=_step(core or integers.step, integers.core.inputs, 1, "scores", tf.nn.softmax),
         logits=_step(core or integers.step, integers.core.inputs, None, "logits", tf.identity),
         variables=[variable.value for variable in integers.core.variables],
-        examples=_examples(integers, reach, cells),
+        # Unchanged but for what the input has been divided by.
+        examples={**integers.calibration, "x": integers.calibration["x"] / np.float32(reach)},
         is_arranged=core is not None,
         cells=cells,
         clip=_clip(layers, dense, reach, clips.shape[1:]) if all(map(is_usual_lstm, layers)) else None,
@@ -108,14 +107,6 @@ def _cells(layers: Sequence[keras.layers.Layer]) -> frozenset[int]:
             cells.add(index + 1)
         index += n_states(layer)
     return frozenset(cells)
-
-
-def _examples(integers: IntegerCore, reach: float, cells: frozenset[int]) -> dict[str, NDArray[np.float32]]:
-    """What a step takes; an LSTM's cells bounded, since ±20 would leave an int8 steps of 0.16."""
-    examples = {name: values / np.float32(reach if name == "x" else 1) for name, values in integers.calibration.items()}
-    for index in cells:
-        examples[f"state_{index}"] = np.clip(examples[f"state_{index}"], -LARGEST_CELL, LARGEST_CELL)
-    return examples
 
 
 def _arranged_core(layers: Sequence[keras.layers.Layer], dense: keras.layers.Layer, reach: float) -> Core | None:

@@ -68,7 +68,9 @@ def test_golden_vectors_are_what_the_model_gives_and_the_header_holds_the_same(b
         x, scores = np.array(entry["x"], np.int8), np.array(entry["scores"], np.int8)
         runner = BoardModel(board.content(model))
         np.testing.assert_array_equal(runner.run(x), scores)
-        assert entry["inputs"][0] == {"scale": runner.inputs[0].scale, "zero_point": runner.inputs[0].zero_point}
+        x_is = runner.inputs[0]
+        assert entry["inputs"][0] == {"scale": x_is.scale, "zero_point": x_is.zero_point, "dtype": "int8"}
+        assert {one["dtype"] for one in entry["inputs"][1:]} == ({"int16"} if model == "step_int8" else set())
         assert entry["tolerance_lsb"] == 2
         assert array(board.folder / f"{model}_golden.h", f"{model}_golden_x") == x.ravel().tolist()
         assert array(board.folder / f"{model}_golden.h", f"{model}_golden_scores") == scores.ravel().tolist()

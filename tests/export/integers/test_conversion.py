@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from speech_rnn.card import Card
@@ -14,6 +15,10 @@ from speech_rnn.tflite_file import operators
 from tests.export.conftest import SHAPES, Board, sounds
 
 Boards = Callable[[str], Board]
+
+
+# The step hears in eight bits only; the fused clip remembers in eight bits too.
+ATOL = {"step_int8": 0.1, "clip_int8": 0.2}
 
 
 def frames_of(card: Card) -> NDArray[np.float32]:
@@ -26,7 +31,7 @@ def keras_softmax(classifier: keras.Model, frames: NDArray[np.float32]) -> NDArr
 
 
 @pytest.mark.parametrize("cell", SHAPES)
-def test_every_model_of_every_cell_gives_keras_scores_as_near_as_eight_bits_come(boards: Boards, cell: str) -> None:
+def test_every_model_of_every_cell_gives_keras_scores_as_near_as_its_integers_come(boards: Boards, cell: str) -> None:
     board = boards(cell)
     frames = frames_of(board.card)
     expected = keras_softmax(board.run.classifier, frames)
@@ -35,18 +40,21 @@ def test_every_model_of_every_cell_gives_keras_scores_as_near_as_eight_bits_come
     assert board.models == (["clip_int8", "step_int8"] if cell == "lstm" else ["step_int8"])
     for model in board.models:
         scores = BoardModel(board.content(model)).scores(board.network.steps(frames))
-        np.testing.assert_allclose(scores, expected, atol=0.2)
-        assert np.abs(scores - expected).mean() < 0.015
+        np.testing.assert_allclose(scores, expected, atol=ATOL[model])
+        assert np.abs(scores - expected).mean() < 0.1 * ATOL[model]
 
 
 @pytest.mark.parametrize("cell", SHAPES)
-def test_everything_is_int8_and_built_in(boards: Boards, cell: str) -> None:
+def test_everything_is_integers_and_built_in(boards: Boards, cell: str) -> None:
     board = boards(cell)
 
     for model in board.models:
+        graph = board.graph(model)
         kinds = set(operators(board.content(model)))
         assert not [kind for kind in kinds if kind.startswith(("custom", "operator"))]
-        assert not kinds & {"WHILE", "QUANTIZE", "DEQUANTIZE"}
+        assert not kinds & {"WHILE", "DEQUANTIZE"}
+        used = {int(index) for one in graph.graph.operators for index in [*one.inputs, *one.outputs] if index >= 0}
+        assert schema.TensorType.FLOAT32 not in {graph.graph.tensors[index].type for index in used}
         assert ("UNIDIRECTIONAL_SEQUENCE_LSTM" in kinds) == (model == "clip_int8")
 
 
@@ -59,6 +67,8 @@ def test_states_go_out_as_they_come_in_in_the_order_of_the_card(boards: Boards, 
 
     assert [tuple(state.shape) for state in model.zero_states()] == [(1, size) for size in board.card.states]
     assert model.inputs[1:] == model.outputs[1:]
+    assert {state.dtype for state in model.inputs[1:]} == {"int16"}
+    assert model.inputs[0].dtype == model.outputs[0].dtype == "int8"
     assert len(model.inputs) == 1 + settings.layers * (2 if cell == "lstm" else 1)
     assert (model.outputs[0].scale, model.outputs[0].zero_point) == (1 / 256, -128)
 
@@ -78,7 +88,7 @@ def test_states_are_those_of_keras_step_by_step(boards: Boards) -> None:
         found.append(model.outputs[1].dequantize(states[0][0]))
 
     assert np.ptp(expected) > 0.5
-    np.testing.assert_allclose(found, expected, atol=0.1)
+    np.testing.assert_allclose(found, expected, atol=0.03)
 
 
 def test_a_fused_clip_is_forgotten_before_the_next(boards: Boards) -> None:

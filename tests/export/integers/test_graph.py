@@ -8,6 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from speech_rnn.card import Card
 from speech_rnn.export.board.running import BoardModel
+from speech_rnn.export.integers.conversion import convert
 from speech_rnn.export.integers.graph import Graph
 from speech_rnn.tflite_file import CARD_METADATA, metadata
 from tests.export.conftest import SHAPES, Board
@@ -50,21 +51,22 @@ def test_another_scale_changes_what_integers_mean_and_not_what_is_computed(board
     x = BoardModel(content).inputs[0].quantize(board.network.steps(board.calibration)[:, 3])
     graph = Graph(content)
 
-    graph.set_scale("new_state_0", 3 * BoardModel(content).outputs[1].scale, zero_point=5)
+    graph.set_scale("new_state_0", 3 * BoardModel(content).outputs[1].scale)
 
     before, after = BoardModel(content), BoardModel(graph.to_bytes())
-    assert after.outputs[1].zero_point == 5
+    assert after.outputs[1].scale == pytest.approx(3 * before.outputs[1].scale)
     for one in x:
         scores, state = before.call([one[np.newaxis], *before.zero_states()])
         same_scores, same_state = after.call([one[np.newaxis], *after.zero_states()])
         off = np.abs(after.outputs[1].dequantize(same_state) - before.outputs[1].dequantize(state))
         assert off.max() <= 0.55 * (after.outputs[1].scale + before.outputs[1].scale)
         # The logits' bias is in units of that scale: left as it was, it would count three times.
-        np.testing.assert_allclose(same_scores.astype(int), scores.astype(int), atol=6)
+        np.testing.assert_allclose(same_scores.astype(int), scores.astype(int), atol=1)
 
 
 def test_gates_hear_finer_steps_where_they_change(boards: Boards) -> None:
-    graph = boards("lstm").graph("step_int8")
+    board = boards("lstm")
+    graph = convert(board.network).logits
     of: dict[int, set[float]] = {schema.BuiltinOperator.LOGISTIC: set(), schema.BuiltinOperator.TANH: set()}
 
     for operator in graph.graph.operators:
@@ -72,6 +74,6 @@ def test_gates_hear_finer_steps_where_they_change(boards: Boards) -> None:
         if code in of:
             of[code].add(float(graph.graph.tensors[operator.inputs[0]].quantization.scale[0]))
 
-    cells = {state.scale for state in BoardModel(boards("lstm").content("step_int8")).inputs[2::2]}
+    cells = {state.scale for state in BoardModel(graph.to_bytes()).inputs[2::2]}
     assert of[schema.BuiltinOperator.LOGISTIC] == {8 / 128}
     assert of[schema.BuiltinOperator.TANH] == {4 / 128} | cells
