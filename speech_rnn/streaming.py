@@ -23,7 +23,7 @@ from speech_rnn import audio
 from speech_rnn.card import clipped
 from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, SettingsError
-from speech_rnn.stream_model import StreamModel
+from speech_rnn.stream_model import ROWS_AT_ONCE, StreamModel
 
 STEPS_AT_ONCE = 256  # of a stream: their windows take 850 kB
 
@@ -243,7 +243,17 @@ def accept_all(streams: Sequence[Stream], chunks: Sequence[NDArray[Any]], rate: 
     mono = [audio.to_chunk(samples, rate) for samples in chunks]
     for stream, samples in zip(streams, mono, strict=True):
         stream._take(samples, rate)
-    return [stream._detected(scored) for stream, scored in zip(streams, _run(streams), strict=True)]
+    found: list[list[Detection]] = []
+    for some in _groups(streams):
+        found += [stream._detected(scored) for stream, scored in zip(some, _run(some), strict=True)]
+    return found
+
+
+def _groups(streams: Sequence[Stream]) -> Iterator[Sequence[Stream]]:
+    """Streams whose lanes fill one batch: more at once are no faster, and what is taken for them grows."""
+    each = max(1, ROWS_AT_ONCE // max((stream._lanes.n for stream in streams), default=1))
+    for start in range(0, len(streams), each):
+        yield streams[start : start + each]
 
 
 def _run(streams: Sequence[Stream]) -> list[list[_Scored]]:
