@@ -22,6 +22,7 @@ def inspection(words: tuple[str, ...] = ("yes", "no"), clips: int = 30) -> Inspe
         clips={part: n * len(words) for part, n in by_part.items()},
         words=tuple(WordFigures(word=word, clips=by_part, speakers=3) for word in words),
         speakers={"training": 3, "validation": 1, "testing": 0},
+        speakers_in_two_parts=0,
         speaker_unknown=0,
         clips_per_speaker=((2, 1), (10, 3)) if clips else (),
         level_db=Histogram(low=-102.0, step=3.0, counts=(0,) * 25 + (clips, 5) + (0,) * 8),

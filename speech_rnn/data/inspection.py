@@ -107,6 +107,7 @@ class Inspection(_Record):
         clips: how many, in each part.
         words: by word, in order.
         speakers: how many, in each part; unknown ones don't count.
+        speakers_in_two_parts: how many are in more than one; the given lists say so, the usual rule never does.
         speaker_unknown: clips without one.
         clips_per_speaker: how many speakers have how many clips, as pairs (clips, speakers).
         level_db: RMS of the clips in dB re full scale, padding left out; digital silence is in no bin.
@@ -129,6 +130,7 @@ class Inspection(_Record):
     clips: dict[Part, int]
     words: tuple[WordFigures, ...]
     speakers: dict[Part, int]
+    speakers_in_two_parts: int
     speaker_unknown: int
     clips_per_speaker: tuple[tuple[int, int], ...]
     level_db: Histogram
@@ -193,6 +195,7 @@ def inspect(recordings: Recordings, settings: FeatureSettings, *, seed: int = 0)
     measured = _measure(recordings)
     by_part = {part: [clip for clip in recordings.clips if clip.part == part] for part in PARTS}
     per_speaker = Counter(clip.speaker for clip in recordings.clips if clip.speaker)
+    parts_of_speaker = Counter(speaker for speaker, _ in {(c.speaker, c.part) for c in recordings.clips if c.speaker})
     return Inspection(
         sample_rate=rate,
         clip_length=recordings.clip_length,
@@ -200,6 +203,7 @@ def inspect(recordings: Recordings, settings: FeatureSettings, *, seed: int = 0)
         clips={part: len(clips) for part, clips in by_part.items()},
         words=_words(recordings.clips),
         speakers={part: len({clip.speaker for clip in clips} - {""}) for part, clips in by_part.items()},
+        speakers_in_two_parts=sum(parts > 1 for parts in parts_of_speaker.values()),
         speaker_unknown=sum(not clip.speaker for clip in recordings.clips),
         clips_per_speaker=tuple(sorted(Counter(per_speaker.values()).items())),
         level_db=_histogram(measured.level_db[np.isfinite(measured.level_db)], _LEVEL_STEP_DB, low=-102.0, high=0.0),
@@ -331,6 +335,12 @@ def _speaker_warnings(inspection: Inspection) -> list[str]:
         return [
             "all clips are from one speaker, so figures say nothing of other voices: record more people, or expect it "
             "to understand this one only"
+        ]
+    if inspection.speakers_in_two_parts:
+        return [
+            f"{inspection.speakers_in_two_parts} of {inspection.n_speakers} speakers are in more than one part by the "
+            "lists, so figures say how well these voices are heard, not others: keep each speaker in one list, or read "
+            "them so"
         ]
     return []
 

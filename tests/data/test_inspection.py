@@ -125,7 +125,8 @@ def test_few_clips_of_a_word_are_too_few() -> None:
 def test_a_word_that_is_missing_in_a_part_is_named() -> None:
     recordings = made()
     recordings.clips = [
-        Clip(clip.name, clip.word, clip.speaker, "training") if clip.word == "no" else clip for clip in recordings.clips
+        Clip(clip.name, clip.word, f"no's {clip.speaker}", "training") if clip.word == "no" else clip
+        for clip in recordings.clips
     ]
 
     (warning,) = inspect(recordings, SETTINGS).warnings
@@ -147,6 +148,21 @@ def test_one_speaker_only_is_a_warning_and_none_known_another() -> None:
     assert warnings_about(inspect(one, SETTINGS), "one speaker")
     (warning,) = inspect(made(speakers=0), SETTINGS).warnings
     assert warning.startswith("no speaker is known")
+
+
+def test_speakers_that_lists_put_into_two_parts_are_counted_and_a_warning() -> None:
+    recordings = made()
+    recordings.clips = [
+        Clip(clip.name, clip.word, "anna" if n in (0, 21, 24) else clip.speaker, clip.part)
+        for n, clip in enumerate(recordings.clips)
+    ]
+
+    inspection = inspect(recordings, SETTINGS)
+
+    assert {recordings.clips[n].part for n in (0, 21, 24)} == {"training", "validation"}
+    assert inspection.speakers_in_two_parts == 1
+    (warning,) = inspection.warnings
+    assert warning.startswith(f"1 of {inspection.n_speakers} speakers are in more than one part by the lists")
 
 
 def test_clipped_and_silent_and_long_clips_are_counted_and_named() -> None:
