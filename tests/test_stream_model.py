@@ -51,7 +51,7 @@ def test_threads_that_share_a_model_get_the_answers_of_a_single_one() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         together = list(
-            pool.map(lambda i: model.step(frames[i % 40], model.zero_states(len(frames[i % 40])))[0], range(2_000))
+            pool.map(lambda i: model.step(frames[i % 40], model.zero_states(len(frames[i % 40])))[0], range(10_000))
         )
 
     assert all(np.array_equal(scores, alone[i % 40]) for i, scores in enumerate(together))
