@@ -47,11 +47,12 @@ def test_each_mode_gives_the_layer_as_near_as_its_numbers_allow(layer: Path, wei
     x = np.random.default_rng(1).uniform(-1, 1, (100, *SHAPE)).astype(np.float32)
     calibration = {"x": x}
 
-    float32, float16, int8, all_int8 = convert_in_child(
+    float32, float16, int8, all_int8, all_int16 = convert_in_child(
         Conversion("float32", layer),
         Conversion("float16", layer, "float16"),
         Conversion("int8", layer, "int8", calibration),
         Conversion("all int8", layer, "int8", calibration, integer_io=True),
+        Conversion("all int16", layer, "int16", calibration, integer_io=True),
     )
 
     expected = np.tanh(x[0] @ weights)
@@ -61,6 +62,11 @@ def test_each_mode_gives_the_layer_as_near_as_its_numbers_allow(layer: Path, wei
     assert {"QUANTIZE", "DEQUANTIZE"} <= set(operators(int8))
     assert set(operators(all_int8)) == {"FULLY_CONNECTED", "TANH"}
     assert run(all_int8, np.round(x[0] * 127).astype(np.int8)).dtype == np.int8
+    assert set(operators(all_int16)) == {"FULLY_CONNECTED", "TANH"}
+    wide = run(all_int16, np.round(x[0] * 32_767).astype(np.int16))
+    assert wide.dtype == np.int16
+    # Weights have 8 bits; what is added to their error by the rest is nothing.
+    assert 1e-4 < np.abs(wide / 32_768 - expected).max() < 0.03
 
 
 def test_a_model_that_kills_the_converter_is_an_error_that_names_file_and_signal(layer: Path, tmp_path: Path) -> None:

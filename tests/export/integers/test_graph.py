@@ -64,6 +64,26 @@ def test_another_scale_changes_what_integers_mean_and_not_what_is_computed(board
         np.testing.assert_allclose(same_scores.astype(int), scores.astype(int), atol=1)
 
 
+def test_narrowed_ends_are_what_a_wide_graph_would_take_and_give(boards: Boards) -> None:
+    board = boards("gru")
+    narrow = BoardModel(board.content("step_int8"))
+    graph = board.graph("step_int8")
+    first, last = graph.graph.operators[0], graph.graph.operators[-1]
+    graph.graph.inputs[0], graph.graph.outputs[0] = first.outputs[0], last.inputs[0]
+    graph.graph.operators = graph.graph.operators[1:-1]
+    wide = BoardModel(graph.to_bytes())
+    x = narrow.inputs[0].quantize(board.network.steps(board.calibration)[:, 3])
+
+    assert (wide.inputs[0].dtype, wide.outputs[0].dtype) == ("int16", "int16")
+    for one in x:
+        scores, *states = narrow.call([one[np.newaxis], *narrow.zero_states()])
+        wide_scores, *wide_states = wide.call([256 * one[np.newaxis].astype(np.int16), *wide.zero_states()])
+        for state, wide_state in zip(states, wide_states, strict=True):
+            np.testing.assert_array_equal(state, wide_state)
+        expected = np.clip(np.round(wide.outputs[0].dequantize(wide_scores) * 256) - 128, -128, 127)
+        np.testing.assert_allclose(scores, expected, atol=1)
+
+
 def test_gates_hear_finer_steps_where_they_change(boards: Boards) -> None:
     board = boards("lstm")
     graph = convert(board.network).logits
