@@ -232,14 +232,19 @@ class TaskSettings(Settings):
     (every folder is a label) or a tuple of words. ``unknown_share`` and ``silence_share`` are relative to the number
     of clips of the wanted words, as in the official recipe; 0 leaves that label out, ``None`` takes the usual: 0.1
     for ``"12"`` and own lists, 0 for ``"35"`` and ``"all"``. Training draws unknown words ``unknown_times`` as often:
-    they are many words under one label. Silence is background noise at an RMS level between ``silence_low_db`` and
+    they are many words under one label. It never hears those of ``left_out``, so that they can tell how a model takes
+    words that it has never heard. Silence is background noise at an RMS level between ``silence_low_db`` and
     ``silence_high_db``.
     """
 
     UNITS: ClassVar[dict[str, str]] = {"silence_low_db": "dBFS", "silence_high_db": "dBFS"}
-    RULES: ClassVar[dict[str, str]] = {"labels": "must be '12', '35', 'all' or a list of words"}
+    RULES: ClassVar[dict[str, str]] = {
+        "labels": "must be '12', '35', 'all' or a list of words",
+        "left_out": "must be a list of words",
+    }
     REMEDIES: ClassVar[dict[str, str]] = {
         "labels": "('yes', 'no') is an example",
+        "left_out": "('bed', 'four') is an example",
         "unknown_share": "0.1 is usual",
         "silence_share": "0.1 is usual",
     }
@@ -248,6 +253,7 @@ class TaskSettings(Settings):
     unknown_share: float | None = Field(default=None, ge=0.0, le=10.0)
     silence_share: float | None = Field(default=None, ge=0.0, le=10.0)
     unknown_times: float = Field(default=3.0, ge=0.0, le=100.0)
+    left_out: Words = ()
     silence_low_db: float = Field(default=-90.0, ge=-120.0, le=0.0)
     silence_high_db: float = Field(default=-8.0, ge=-120.0, le=0.0)
 

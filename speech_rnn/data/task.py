@@ -61,6 +61,7 @@ class Task:
         unknown_share: float,
         silence_share: float,
         unknown_times: float = 1.0,
+        left_out: Sequence[str] = (),
     ) -> None:
         """Find the clips of each label.
 
@@ -70,6 +71,7 @@ class Task:
             unknown_share: clips of other words, relative to the clips of the words; without the label, none.
             silence_share: stretches of noise, likewise.
             unknown_times: how many times its share of unknown training hears.
+            left_out: words that training doesn't hear, whole or in parts.
         """
         self.labels = tuple(labels)
         self.words = tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
@@ -85,7 +87,8 @@ class Task:
         for part in PARTS:
             of_part = [(i, clip.word) for i, clip in enumerate(clips) if clip.part == part and clip.word != SILENCE]
             self._wanted[part] = np.array([i for i, word in of_part if word in words], np.int64)
-            self._others[part] = np.array([i for i, word in of_part if word not in words], np.int64)
+            passed_over = {*words, *(left_out if part == "training" else ())}
+            self._others[part] = np.array([i for i, word in of_part if word not in passed_over], np.int64)
 
     @classmethod
     def to_learn(cls, settings: TaskSettings, clips: Sequence[Clip]) -> Self:
@@ -95,10 +98,14 @@ class Task:
             DataError: a word has no training clip, or unknown is asked for and there is no other word.
         """
         words = _words(settings, clips)
+        both = [word for word in settings.left_out if word in words]
+        if both:
+            raise DataError(f"left_out names {', '.join(both)}, which are to be told apart; leave out other words only")
         usual = 0.0 if settings.labels in ("35", "all") else USUAL_SHARE
         unknown_share = usual if settings.unknown_share is None else settings.unknown_share
         silence_share = usual if settings.silence_share is None else settings.silence_share
-        if not any(clip.part == "training" and clip.word not in words and clip.word != SILENCE for clip in clips):
+        passed_over = {*words, *settings.left_out, SILENCE}
+        if not any(clip.part == "training" and clip.word not in passed_over for clip in clips):
             if settings.unknown_share:
                 raise DataError(
                     f"unknown_share={unknown_share} needs training clips of other words, and there are none; "
@@ -113,6 +120,7 @@ class Task:
             unknown_share=unknown_share,
             silence_share=silence_share,
             unknown_times=settings.unknown_times,
+            left_out=settings.left_out,
         )
 
     @classmethod

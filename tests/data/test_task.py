@@ -271,6 +271,28 @@ def test_a_model_without_unknown_is_not_judged_on_other_words() -> None:
     assert words_of(task, task.items("testing", 0, 1)) == {"yes": 5}
 
 
+def test_words_that_are_left_out_are_judged_by_and_never_heard_in_training() -> None:
+    everything = clips(["yes", "no", *OTHERS])
+    settings = TaskSettings(labels=("yes", "no"), unknown_share=3.0, left_out=("bird", "cat"))
+    task = Task.to_learn(settings, everything)
+
+    for heard in (task.items("training", 0, 1).clip, task.splice_partners()):
+        assert {everything[clip].word for clip in heard if clip >= 0} == {"yes", "no", "bed"}
+    judged = task.items("validation", 0, 1).clip
+    assert {everything[clip].word for clip in judged if clip >= 0} == {"yes", "no", *OTHERS}
+
+
+def test_what_is_to_be_told_apart_cannot_be_left_out() -> None:
+    with pytest.raises(DataError, match="left_out names yes, which are to be told apart"):
+        Task.to_learn(TaskSettings(labels=("yes",), left_out=("yes", "bed")), clips(["yes", "bed"]))
+
+
+def test_without_what_is_left_out_there_may_be_no_unknown_words() -> None:
+    settings = TaskSettings(labels=("yes",), left_out=("bed",))
+
+    assert Task.to_learn(settings, clips(["yes", "bed"])).labels == (SILENCE, "yes")
+
+
 def test_splices_are_made_of_training_clips_only() -> None:
     everything = clips([*COMMANDS, *OTHERS])
 
