@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import FULL_SCALE_INT16
+from speech_rnn.card import Card
 from speech_rnn.config import RunSettings, TaskSettings
 from speech_rnn.data.batches import BatchMaker, PartRows
 from speech_rnn.data.clips import SILENCE, UNKNOWN
+from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.errors import DataError
@@ -24,6 +26,7 @@ from speech_rnn.runtime import Recognizer
 JudgedPart = Literal["validation", "testing"]  # training clips are bent
 Form = Literal["clip", "float32", "float16", "dynamic", "int8"]  # the clip file of a model, or one of its stream files
 BATCH = 256
+LEAST_SCORE = 1e-30  # of what is taken as a logarithm
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,19 @@ def score_run(run: Run, store: Store, part: JudgedPart, *, workers: int | None =
     Raises:
         DataError: the part holds none of the run's words.
     """
-    task = Task.to_judge(run.labels, run.settings.task, store.clips)
-    items = _items(task, store, part)
-    logits = np.empty((len(items), len(task.labels)), np.float32)
-    rows = PartRows(BatchMaker(store, task, run.settings), items, part)
+    judged = judged_clips(run.labels, run.settings, store, part)
+    logits = np.empty((len(judged.items), len(run.labels)), np.float32)
     features = cached_features(
-        rows,
+        judged.rows,
         run.settings.features,
         store.cache,
         title=f"{part} features",
         workers=None if workers is None else max(workers, 1),
     )
-    for start in range(0, len(items), BATCH):
+    for start in range(0, len(logits), BATCH):
         some = np.asarray(features[start : start + BATCH])
         logits[start : start + BATCH] = run.classifier.predict_on_batch(some)
-    return Scored(logits, items.label, _speakers(store, items))
+    return Scored(logits, judged.items.label, judged.speakers)
 
 
 def score_model(recognizer: Recognizer, store: Store, part: JudgedPart, *, streamed: bool = False) -> Scored:
@@ -77,25 +78,56 @@ def score_model(recognizer: Recognizer, store: Store, part: JudgedPart, *, strea
         DataError: the part holds none of the model's words.
     """
     card = recognizer.card
-    settings = RunSettings(features=card.features, model=card.model, task=TaskSettings(labels=_words(card.labels)))
-    task = Task.to_judge(card.labels, settings.task, store.clips)
-    items = _items(task, store, part)
-    scores = np.empty((len(items), len(card.labels)), np.float32)
-    rows = PartRows(BatchMaker(store, task, settings), items, part)
-    with progress(f"{part} part", len(items)) as report:
-        for start in range(0, len(items), BATCH):
-            some = np.arange(start, min(start + BATCH, len(items)))
-            clips = rows.read(some) * np.float32(1 / FULL_SCALE_INT16)
+    judged = judged_clips(card.labels, settings_of(card), store, part)
+    scores = np.empty((len(judged.items), len(card.labels)), np.float32)
+    with progress(f"{part} part", len(judged.items)) as report:
+        for some, clips in judged.batches():
             if streamed:
                 scores[some] = recognizer.stream_model.clip_scores(clips)
             else:
                 scores[some] = [recognizer.scores(clip) for clip in clips]
             report.advance(len(some))
-    return Scored(np.log(np.maximum(scores, 1e-30)), items.label, _speakers(store, items))
+    return Scored(np.log(np.maximum(scores, LEAST_SCORE)), judged.items.label, judged.speakers)
 
 
-def _words(labels: Sequence[str]) -> tuple[str, ...]:
-    return tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
+@dataclass(frozen=True)
+class Judged:
+    """The clips of a part by which a model is judged: words, unknown words and silence.
+
+    Attributes:
+        items: which clips, of which label.
+        rows: their sound.
+        noise: background of the same recordings.
+        speakers: who speaks; empty for stretches of noise, and where unknown.
+    """
+
+    items: Items
+    rows: PartRows
+    noise: NoiseBank
+    speakers: Sequence[str]
+
+    def batches(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Rows of some items, and their sound float32 [n, clip_length], full scale ±1."""
+        for start in range(0, len(self.items), BATCH):
+            some = np.arange(start, min(start + BATCH, len(self.items)))
+            yield some, self.rows.read(some) * np.float32(1 / FULL_SCALE_INT16)
+
+
+def settings_of(card: Card) -> RunSettings:
+    """The settings under which a model is judged."""
+    words = tuple(label for label in card.labels if label not in (SILENCE, UNKNOWN))
+    return RunSettings(features=card.features, model=card.model, task=TaskSettings(labels=words))
+
+
+def judged_clips(labels: Sequence[str], settings: RunSettings, store: Store, part: JudgedPart) -> Judged:
+    """The clips by which a model with some labels is judged.
+
+    Raises:
+        DataError: the part holds none of the model's words.
+    """
+    task = Task.to_judge(labels, settings.task, store.clips)
+    items, maker = _items(task, store, part), BatchMaker(store, task, settings)
+    return Judged(items, PartRows(maker, items, part), maker.noise, _speakers(store, items))
 
 
 def _items(task: Task, store: Store, part: JudgedPart) -> Items:

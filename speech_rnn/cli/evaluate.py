@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     help="Write them as a page too, with drawings; one file that needs no network.",
 )
 @click.option(
+    "--conditions",
+    is_flag=True,
+    help="The same clips soft, clipped, noisy, off the middle, cut, by other microphones and codecs, with echo.",
+)
+@click.option(
     "--stream",
     is_flag=True,
     help="Misses and false alarms an hour in long sound: streams put together from --data, or RECORDINGs.",
@@ -92,6 +97,7 @@ def command(
     form: Form,
     as_json: bool,
     page: Path | None,
+    conditions: bool,
     stream: bool,
     distractors: tuple[str, ...],
     hours: float,
@@ -108,6 +114,9 @@ def command(
     RUN is a folder of speech-rnn train, evaluated on its own recordings unless --data names others. MODEL is a folder
     of speech-rnn export, or the name of a model that is shipped; it is given the sound, as an app would.
 
+    With --conditions it hears them as other rooms, microphones and codecs would have given them: a validation part
+    alone flatters, since its sound is that of the training part.
+
     With --stream a MODEL listens for hours: to words, talk, other languages and noise put together by seed, or to
     RECORDINGs of your own whose words you know. Misses against false alarms an hour at every threshold tell which
     to choose. A run that was interrupted goes on where it was.
@@ -116,6 +125,7 @@ def command(
     speech-rnn evaluate runs/gru-12
     speech-rnn evaluate runs/gru-12 --data other_recordings --part testing
     speech-rnn evaluate my-model --data speech_commands --page figures.html
+    speech-rnn evaluate my-model --data speech_commands --conditions
     speech-rnn evaluate my-model --data speech_commands --stream --hours 5 --mode both --page stream.html
     speech-rnn evaluate my-model --stream kitchen.flac --truth kitchen_labels.txt
     """
@@ -126,12 +136,22 @@ def command(
                 "RECORDING, --distractors, --truth, --keep, --mode and what is asked of the detector are for --stream; "
                 "add it."
             )
+        if conditions and page is not None:
+            raise click.UsageError("--page draws accuracy or --stream; --conditions are printed, or --json.")
+        if conditions:
+            with quiet():
+                from speech_rnn.cli.condition_report import conditions_and_print
+
+            conditions_and_print(model, sources, part, cache, form=form, as_json=as_json)
+            return
         with quiet():
             from speech_rnn.cli.evaluation_report import evaluate_and_print
 
         evaluate_and_print(model, sources, part, cache, workers, form=form, as_json=as_json, page=page)
         return
 
+    if conditions:
+        raise click.UsageError("--conditions and --stream are two measurements; ask for one at a time.")
     from speech_rnn.cli.stream_report import BuiltStreams, OwnRecordings, evaluate_streams_and_print
 
     streams: BuiltStreams | OwnRecordings

@@ -16,7 +16,9 @@ from scipy.special import log_softmax
 from speech_rnn import checkpoint, features
 from speech_rnn.cli.evaluate import command
 from speech_rnn.cli.evaluation_report import tables
+from speech_rnn.condition_scoring import ConditionReport
 from speech_rnn.config import FeatureSettings, ModelSettings, RunSettings, TaskSettings
+from speech_rnn.data.conditions import CONDITIONS
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.evaluation import Evaluation
@@ -164,6 +166,36 @@ def test_a_model_needs_recordings(evaluate: CliRunner, model: Path) -> None:
 
     assert result.exit_code == 2
     assert "--data is missing" in result.output
+
+
+@pytest.mark.parametrize("kind", ["run", "model"])
+def test_a_run_and_a_model_are_heard_under_every_condition(
+    evaluate: CliRunner, run: Path, model: Path, recordings: Path, kind: str
+) -> None:
+    arguments = (run,) if kind == "run" else (model, "--data", recordings)
+
+    result = invoke(evaluate, *arguments, "--conditions", "--json")
+    printed = invoke(evaluate, *arguments, "--conditions")
+
+    assert result.exit_code == printed.exit_code == 0, result.output
+    report = ConditionReport.from_json(result.stdout)
+    assert [one.condition for one in report.conditions] == list(CONDITIONS)
+    assert report.as_recorded.accuracy.n == 12
+    assert report.command.endswith("--conditions")
+    lines = printed.stdout.splitlines()
+    for name in ("as recorded", *CONDITIONS):
+        assert any(line.startswith(name) and " %" in line for line in lines), name
+    assert f"over the {len(CONDITIONS)} conditions {100 * report.mean:.1f} %" in printed.stdout
+    if kind == "run":
+        accuracy = Evaluation.from_json(invoke(evaluate, *arguments, "--json").stdout).accuracy
+        assert report.as_recorded.accuracy == accuracy
+
+
+def test_conditions_and_streams_or_a_page_are_not_asked_for_together(evaluate: CliRunner, model: Path) -> None:
+    for other in (("--stream",), ("--page", "figures.html")):
+        result = invoke(evaluate, model, "--data", "corpus", "--conditions", *other)
+        assert result.exit_code == 2
+        assert "--conditions" in result.stderr
 
 
 def test_what_is_neither_run_nor_model_is_refused(evaluate: CliRunner, recordings: Path) -> None:
