@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speech_rnn.data.conditions import CONDITIONS, under_condition
 from speech_rnn.evaluation import Proportion, Record, evaluate
 from speech_rnn.progress import progress
-from speech_rnn.scoring import LEAST_SCORE, Judged
+from speech_rnn.scoring import LEAST_SCORE, Judged, Scores
 
 AS_RECORDED = "as recorded"
-
-Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # clips [n, clip_length] -> scores [n, labels]
 
 
 class UnderCondition(Record):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,12 +20,14 @@ from speech_rnn.data.store import Store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.errors import DataError
 from speech_rnn.feature_cache import cached_features
+from speech_rnn.features import mfcc
 from speech_rnn.progress import progress
 from speech_rnn.runs import Run
 from speech_rnn.runtime import Recognizer
 
 JudgedPart = Literal["validation", "testing"]  # training clips are bent
 Form = Literal["clip", "float32", "float16", "dynamic", "int8"]  # the clip file of a model, or one of its stream files
+Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # clips [n, clip_length] -> scores [n, labels]
 BATCH = 256
 LEAST_SCORE = 1e-30  # of what is taken as a logarithm
 
@@ -111,6 +114,16 @@ class Judged:
         for start in range(0, len(self.items), BATCH):
             some = np.arange(start, min(start + BATCH, len(self.items)))
             yield some, self.rows.read(some) * np.float32(1 / FULL_SCALE_INT16)
+
+
+def scores_of(run: Run) -> Scores:
+    """What scores clips by a run's best weights; features are computed as they come."""
+
+    def scores(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = run.classifier.predict_on_batch(mfcc(clips, run.settings.features))
+        return np.asarray(keras.ops.softmax(logits))
+
+    return scores
 
 
 def settings_of(card: Card) -> RunSettings:

@@ -7,22 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import keras
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
 from speech_rnn import runtime
 from speech_rnn.card import CARD_FILE
 from speech_rnn.cli.tables import table
-from speech_rnn.condition_scoring import ConditionReport, Scores, UnderCondition, score_conditions
+from speech_rnn.condition_scoring import ConditionReport, UnderCondition, score_conditions
 from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import open_store
 from speech_rnn.evaluation import Proportion
-from speech_rnn.features import mfcc
-from speech_rnn.runs import Run, load_run
-from speech_rnn.scoring import Form, JudgedPart, judged_clips, settings_of
+from speech_rnn.runs import load_run
+from speech_rnn.scoring import Form, JudgedPart, Scores, judged_clips, scores_of, settings_of
 from speech_rnn.text import interval, percent, plain
 
 
@@ -67,7 +63,7 @@ def measure(model: str, names: Sequence[str], part: JudgedPart, cache: Path, *, 
             raise click.UsageError(f"--form {form} is for a model; 'speech-rnn export {model} -o DIR' makes one.")
         run = load_run(folder)
         names = names or [source.name for source in run.record.sources]
-        labels, settings, scores, kind = run.labels, run.settings, _scores_of(run), "run"
+        labels, settings, scores, kind = run.labels, run.settings, scores_of(run), "run"
     else:
         if not names:
             raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'.")
@@ -90,14 +86,6 @@ def measure(model: str, names: Sequence[str], part: JudgedPart, cache: Path, *, 
         synthetic=any(source.synthetic for source in sources),
         command=shlex.join([*command, "--conditions"]),
     )
-
-
-def _scores_of(run: Run) -> Scores:
-    def scores(clips: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits = run.classifier.predict_on_batch(mfcc(clips, run.settings.features))
-        return np.asarray(keras.ops.softmax(logits))
-
-    return scores
 
 
 def _row(one: UnderCondition) -> tuple[str, ...]:
