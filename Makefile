@@ -35,6 +35,9 @@ bench: .venv/set-up-dev
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/streaming.py step
+	$(BIN)/python benchmarks/streaming.py many
+	$(BIN)/python benchmarks/board.py exported/gru-12
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
