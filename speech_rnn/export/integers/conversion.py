@@ -89,6 +89,7 @@ def _bounded(network: Network) -> dict[str, NDArray[np.float32]]:
 
 def _finish_step(graph: Graph, network: Network, output: str) -> None:
     states = [f"state_{i}" for i in range(len(network.card.states))]
+    graph.fit_biases()
     graph.set_order(["x", *states], [output, *(f"new_{state}" for state in states)])
     if network.is_arranged:
         graph.set_unit_range(["x", *(state for i, state in enumerate(states) if i not in network.cells)])

@@ -50,6 +50,15 @@ class Graph:
         """Quantize an output otherwise than the converter has."""
         self._set_scale(_index(self._outputs, output), scale, zero_point)
 
+    def fit_biases(self) -> None:
+        """Give each product a bias of its own, in its own scale.
+
+        In 16 bits the converter lets products whose biases are equal share one, in the scale of the first.
+        """
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED:
+                self._fit_bias(operator)
+
     def set_unit_range(self, inputs: Sequence[str]) -> None:
         """Quantize some inputs, and all that is put side by side, from -1 to 1.
 
@@ -84,14 +93,14 @@ class Graph:
         wide = _index(self._inputs, name)
         narrow = self._narrow_beside(wide, 256 * float(self.graph.tensors[wide].quantization.scale[0]), 0)
         self.graph.operators.insert(0, self._quantize(narrow, wide))
-        self._replace(self.graph.inputs, self._inputs, wide, narrow)
+        self.graph.inputs = _with(self.graph.inputs, self._inputs, wide, narrow)
 
     def narrow_output(self, name: str, scale: float, zero_point: int) -> None:
         """Give an int16 output in int8."""
         wide = _index(self._outputs, name)
         narrow = self._narrow_beside(wide, scale, zero_point)
         self.graph.operators.append(self._quantize(wide, narrow))
-        self._replace(self.graph.outputs, self._outputs, wide, narrow)
+        self.graph.outputs = _with(self.graph.outputs, self._outputs, wide, narrow)
 
     def remove_cell_clip(self) -> None:
         """Let the cells of fused LSTM layers go where Keras lets them; the converter clips them at 10."""
@@ -192,13 +201,6 @@ class Graph:
         codes.append(code)
         return len(codes) - 1
 
-    def _replace(self, places: NDArray[np.int32], maps: Sequence[Any], old: int, new: int) -> None:
-        """Let an input or output of the graph, and of its signature, be another tensor."""
-        places[places == old] = new
-        for one in maps:
-            if one.tensorIndex == old:
-                one.tensorIndex = new
-
     def _kind(self, operator: Any) -> int:
         code = self.model.operatorCodes[operator.opcodeIndex]
         return int(max(code.builtinCode, code.deprecatedBuiltinCode))
@@ -222,25 +224,27 @@ class Graph:
         change, but for a bias, whose scale is that of its input times that of the weights.
         """
         quantization = self.graph.tensors[index].quantization
-        factor = float(quantization.scale[0]) / scale
         quantization.scale = np.array([scale], np.float32)
         quantization.zeroPoint = np.array([zero_point], np.int64)
         for operator in self.graph.operators:
             if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
-                self._scale_bias(operator, factor)
+                self._fit_bias(operator)
 
-    def _scale_bias(self, operator: Any, factor: float) -> None:
+    def _fit_bias(self, operator: Any) -> None:
+        """Give a product's bias the scale that it is added in."""
         if len(operator.inputs) < 3 or operator.inputs[2] < 0:
             return
+        taken, weights, bias = (self.graph.tensors[int(index)] for index in operator.inputs[:3])
+        wanted = float(taken.quantization.scale[0]) * np.asarray(weights.quantization.scale, np.float64)
         # A tensor and a buffer of its own: another operator may use the old ones.
-        bias = copy.deepcopy(self.graph.tensors[operator.inputs[2]])
+        bias = copy.deepcopy(bias)
         integers = {schema.TensorType.INT32: "<i4", schema.TensorType.INT64: "<i8"}[bias.type]
         values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view(integers)
         buffer = schema.BufferT()
-        buffer.data = np.round(values * factor).astype(integers).view(np.uint8)
+        buffer.data = np.round(values * (bias.quantization.scale / wanted)).astype(integers).view(np.uint8)
         self.model.buffers.append(buffer)
         bias.buffer = len(self.model.buffers) - 1
-        bias.quantization.scale = (np.asarray(bias.quantization.scale) / factor).astype(np.float32)
+        bias.quantization.scale = wanted.astype(np.float32)
         self.graph.tensors.append(bias)
         operator.inputs = np.array([*operator.inputs[:2], len(self.graph.tensors) - 1, *operator.inputs[3:]], np.int32)
 
@@ -250,6 +254,14 @@ _BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT16: 2}
 
 def _index(maps: Sequence[Any], name: str) -> int:
     return next(int(one.tensorIndex) for one in maps if one.name == name.encode())
+
+
+def _with(places: NDArray[np.int32], maps: Sequence[Any], old: int, new: int) -> NDArray[np.int32]:
+    """Inputs or outputs with one tensor in place of another, in the signature's maps too."""
+    for one in maps:
+        if one.tensorIndex == old:
+            one.tensorIndex = new
+    return np.where(np.asarray(places) == old, new, places).astype(np.int32)
 
 
 def _ceil(n: int, unit: int = ALIGNMENT) -> int:

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from speech_rnn.card import Card
 from speech_rnn.export.board.running import BoardModel
+from speech_rnn.export.integers.conversion import convert
+from speech_rnn.export.integers.networks import arrange
 from speech_rnn.features import mfcc
 from speech_rnn.tflite_file import operators
-from tests.export.conftest import SHAPES, Board, sounds
+from tests.export.conftest import SHAPES, Board, make_card, sounds
+from tests.export.runs_in_memory import make_run
 
 Boards = Callable[[str], Board]
 
@@ -89,6 +92,17 @@ def test_states_are_those_of_keras_step_by_step(boards: Boards) -> None:
 
     assert np.ptp(expected) > 0.5
     np.testing.assert_allclose(found, expected, atol=0.03)
+
+
+def test_layers_whose_biases_are_equal_add_each_its_own() -> None:
+    run = make_run(cell="lstm", layers=2)  # untrained: all biases are 0, but 1 of the gate that forgets
+    card = make_card(run)
+    network = arrange(run.classifier, card, mfcc(sounds(card.features, range(10)), card.features))
+    frames = frames_of(card)
+
+    scores = BoardModel(convert(network).board["step_int8"].to_bytes()).scores(network.steps(frames))
+
+    np.testing.assert_allclose(scores, keras_softmax(run.classifier, frames), atol=ATOL["step_int8"])
 
 
 def test_a_fused_clip_is_forgotten_before_the_next(boards: Boards) -> None:

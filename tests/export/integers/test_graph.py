@@ -69,7 +69,8 @@ def test_narrowed_ends_are_what_a_wide_graph_would_take_and_give(boards: Boards)
     narrow = BoardModel(board.content("step_int8"))
     graph = board.graph("step_int8")
     first, last = graph.graph.operators[0], graph.graph.operators[-1]
-    graph.graph.inputs[0], graph.graph.outputs[0] = first.outputs[0], last.inputs[0]
+    graph.graph.inputs = np.array([first.outputs[0], *graph.graph.inputs[1:]], np.int32)
+    graph.graph.outputs = np.array([last.inputs[0], *graph.graph.outputs[1:]], np.int32)
     graph.graph.operators = graph.graph.operators[1:-1]
     wide = BoardModel(graph.to_bytes())
     x = narrow.inputs[0].quantize(board.network.steps(board.calibration)[:, 3])
