@@ -236,17 +236,24 @@ class Graph:
             return
         taken, weights, bias = (self.graph.tensors[int(index)] for index in operator.inputs[:3])
         wanted = float(taken.quantization.scale[0]) * np.asarray(weights.quantization.scale, np.float64)
-        # A tensor and a buffer of its own: another operator may use the old ones.
-        bias = copy.deepcopy(bias)
+        if self._is_shared(int(operator.inputs[2])):
+            bias = copy.deepcopy(bias)
+            self.model.buffers.append(schema.BufferT())
+            self.graph.tensors.append(bias)
+            shared, bias.buffer = bias.buffer, len(self.model.buffers) - 1
+            self.model.buffers[bias.buffer].data = self.model.buffers[shared].data
+            operator.inputs = np.array([*operator.inputs[:2], len(self.graph.tensors) - 1], np.int32)
+        buffer = self.model.buffers[bias.buffer]
         integers = {schema.TensorType.INT32: "<i4", schema.TensorType.INT64: "<i8"}[bias.type]
-        values = np.asarray(self.model.buffers[bias.buffer].data, np.uint8).view(integers)
-        buffer = schema.BufferT()
+        values = np.asarray(buffer.data, np.uint8).view(integers)
         buffer.data = np.round(values * (bias.quantization.scale / wanted)).astype(integers).view(np.uint8)
-        self.model.buffers.append(buffer)
-        bias.buffer = len(self.model.buffers) - 1
         bias.quantization.scale = wanted.astype(np.float32)
-        self.graph.tensors.append(bias)
-        operator.inputs = np.array([*operator.inputs[:2], len(self.graph.tensors) - 1, *operator.inputs[3:]], np.int32)
+
+    def _is_shared(self, index: int) -> bool:
+        """Whether two operators take a constant, or two tensors its buffer."""
+        takers = sum(int(taken) == index for operator in self.graph.operators for taken in operator.inputs)
+        holders = sum(tensor.buffer == self.graph.tensors[index].buffer for tensor in self.graph.tensors)
+        return takers > 1 or holders > 1
 
 
 _BYTES = {schema.TensorType.INT8: 1, schema.TensorType.INT16: 2}
