@@ -205,7 +205,7 @@ def day(model: str, hours: float) -> dict[str, float]:
     return {
         "hours": hours,
         "seconds it took": round(time.perf_counter() - start, 1),
-        "memory after an hour, MB": round(after_an_hour, 1),
+        "memory after an hour, MB": round(after_an_hour or rss_mb(), 1),
         "memory at the end, MB": round(rss_mb(), 1),
         "clock against samples taken, s": round(abs(stream.time - taken / 16_000), 9),
         "last score before the end of the sound, s": round(taken / 16_000 - last, 3),

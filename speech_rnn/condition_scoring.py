@@ -9,7 +9,7 @@ import numpy as np
 from speech_rnn.data.conditions import CONDITIONS, under_condition
 from speech_rnn.evaluation import Proportion, Record, evaluate
 from speech_rnn.progress import progress
-from speech_rnn.scoring import LEAST_SCORE, Judged, Scores
+from speech_rnn.scoring import LEAST_SCORE, Judged, JudgedPart, Scores
 
 AS_RECORDED = "as recorded"
 
@@ -20,13 +20,13 @@ class UnderCondition(Record):
     Attributes:
         condition: one of :data:`~speech_rnn.data.conditions.CONDITIONS`, or :data:`AS_RECORDED`.
         accuracy: of words and unknown words.
-        commands: of words.
+        commands: of words; ``None`` where there are none.
         unknown: of unknown words; ``None`` where there are none.
     """
 
     condition: str
     accuracy: Proportion
-    commands: Proportion
+    commands: Proportion | None
     unknown: Proportion | None
 
 
@@ -72,7 +72,7 @@ def score_conditions(
     *,
     model: str,
     data: str,
-    part: str,
+    part: JudgedPart,
     synthetic: bool,
     command: str,
 ) -> ConditionReport:
@@ -103,15 +103,14 @@ def score_conditions(
             for name in names:
                 heard = clips[chosen]
                 if name != AS_RECORDED:
-                    heard = under_condition(name, heard, judged.items.key[some][chosen], judged.noise, sample_rate)
+                    keys = judged.items.key[some][chosen]
+                    heard = under_condition(name, heard, keys, judged.noise, sample_rate, part=part)
                 logits[name][here] = np.log(np.maximum(scores(heard), LEAST_SCORE)) if len(heard) else 0.0
                 report.advance(len(heard))
     about = partial(evaluate, data=data, synthetic=synthetic, command=command, part=part, model=model)
     found = [about(logits[name], targets, labels, speakers) for name in names]
     first, *others = (
-        UnderCondition(
-            condition=name, accuracy=one.accuracy, commands=one.commands or one.accuracy, unknown=one.unknown
-        )
+        UnderCondition(condition=name, accuracy=one.accuracy, commands=one.commands, unknown=one.unknown)
         for name, one in zip(names, found, strict=True)
     )
     return ConditionReport(

@@ -222,7 +222,7 @@ class Stream:
 
 
 def accept_all(streams: Sequence[Stream], chunks: Sequence[NDArray[Any]], rate: float) -> list[list[Detection]]:
-    """:meth:`Stream.accept` of many streams of one model, in one batched call of the model a step.
+    """:meth:`Stream.accept` of many streams of one model, in batched calls of the model.
 
     Args:
         streams: of one model; each once.

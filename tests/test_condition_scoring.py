@@ -57,7 +57,7 @@ def test_what_is_right_as_recorded_and_wrong_when_soft_is_counted_so(report: Con
     assert report.as_recorded.condition == AS_RECORDED
     assert list(by_name) == list(CONDITIONS)
     assert (report.as_recorded.accuracy.correct, report.as_recorded.accuracy.n) == (200, 200)
-    assert (by_name["soft"].accuracy.correct, by_name["soft"].commands.n) == (0, 100)
+    assert (by_name["soft"].accuracy.correct, by_name["soft"].accuracy.n) == (0, 200)
     assert by_name["off the middle"].accuracy.value > 0.9
     assert by_name["clipped"].accuracy.value == 1.0
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import speech_rnn
+from speech_rnn import streaming
 from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, SettingsError
 from speech_rnn.streaming import Detection, Detector, Stream, accept_all
@@ -172,7 +173,11 @@ def test_a_finished_stream_has_heard_its_end_and_takes_no_more(recognizer: speec
         stream.finish()
 
 
-def test_many_streams_in_one_batch_hear_what_each_hears_alone(recognizer: speech_rnn.Recognizer) -> None:
+@pytest.mark.parametrize("rows_at_once", [10, 512])
+def test_many_streams_in_a_batch_hear_what_each_hears_alone(
+    recognizer: speech_rnn.Recognizer, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(streaming, "ROWS_AT_ONCE", rows_at_once)
     config = DetectorConfig(threshold=0.6, smoothing_s=0.05, refractory_s=0.05, interval_s=0.02)
     sounds = [sound(4_000 + 37 * i, i) for i in range(50)]
     alone = [recognizer.stream(config).accept(one, RATE) for one in sounds]

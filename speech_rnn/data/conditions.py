@@ -17,6 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from speech_rnn.data.augmentation import active_rms
+from speech_rnn.data.clips import Part
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.room import N_ROOMS, reverberate
 from speech_rnn.draws import generator
@@ -29,7 +30,7 @@ class _Codec(NamedTuple):
     rate: int
     format: str
     subtype: str
-    compression: float | None = None  # 1 is the least quality
+    compression: float | None = None  # towards 1: less quality
 
 
 _CODECS = (
@@ -46,17 +47,26 @@ class Scene(NamedTuple):
 
     Attributes:
         rng: the clip's own.
-        noise: background noise; its validation part is used.
+        noise: background noise.
+        part: whose noise is used.
         sample_rate: in Hz.
     """
 
     rng: np.random.Generator
     noise: NoiseBank
+    part: Part
     sample_rate: int
 
 
 def under_condition(
-    name: str, clips: Samples, keys: NDArray[np.int64], noise: NoiseBank, sample_rate: int, *, seed: int = 0
+    name: str,
+    clips: Samples,
+    keys: NDArray[np.int64],
+    noise: NoiseBank,
+    sample_rate: int,
+    *,
+    part: Part = "validation",
+    seed: int = 0,
 ) -> Samples:
     """Clips under one of :data:`CONDITIONS`.
 
@@ -66,6 +76,7 @@ def under_condition(
         keys: int64 [clips]; what the draws of a clip are keyed by.
         noise: where background comes from.
         sample_rate: in Hz.
+        part: whose noise is used.
         seed: of all draws.
 
     Returns:
@@ -73,7 +84,7 @@ def under_condition(
     """
     bent = np.empty_like(clips)
     for row, clip, key in zip(bent, clips, keys.tolist(), strict=True):
-        sound = CONDITIONS[name](clip, Scene(generator(seed, f"condition {name}", key), noise, sample_rate))
+        sound = CONDITIONS[name](clip, Scene(generator(seed, f"condition {name}", key), noise, part, sample_rate))
         row[:] = np.clip(np.rint(sound * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
     return bent
 
@@ -91,7 +102,7 @@ def _clipped(clip: Samples, scene: Scene) -> Samples:
 
 def _noisy(clip: Samples, scene: Scene) -> Samples:
     """Background 5 dB over the word to 5 dB under it."""
-    background = scene.noise.draw(scene.rng, len(clip), "validation")
+    background = scene.noise.draw(scene.rng, len(clip), scene.part)
     return clip + background * np.float32(active_rms(clip)) * _gain(scene.rng.uniform(-5.0, 5.0))
 
 
@@ -118,8 +129,10 @@ def _cut(clip: Samples, scene: Scene) -> Samples:
 def _microphone(clip: Samples, scene: Scene) -> Samples:
     """A high-pass at 150 to 500 Hz, a low-pass at 2,500 to 3,800 Hz, a resonance of up to 10 dB: small and cheap."""
     rng, rate = scene.rng, scene.sample_rate
-    band = scipy.signal.butter(1, [rng.uniform(150.0, 500.0), rng.uniform(2_500.0, 3_800.0)], "bandpass", fs=rate)
-    resonance = scipy.signal.iirpeak(rng.uniform(400.0, 2_500.0), 3.0, fs=rate)
+    low, high, peak = rng.uniform(150.0, 500.0), rng.uniform(2_500.0, 3_800.0), rng.uniform(400.0, 2_500.0)
+    highest = 0.45 * rate  # what the rate carries
+    band = scipy.signal.butter(1, [low, min(high, highest)], "bandpass", fs=rate)
+    resonance = scipy.signal.iirpeak(min(peak, highest), 3.0, fs=rate)
     heard = scipy.signal.lfilter(*band, clip)
     heard = heard + (10.0 ** (rng.uniform(0.0, 10.0) / 20.0) - 1.0) * scipy.signal.lfilter(*resonance, heard)
     return _as_loud(heard.astype(np.float32), clip)
@@ -144,7 +157,7 @@ def _codec(clip: Samples, scene: Scene) -> Samples:
 
 
 def _echo(clip: Samples, scene: Scene) -> Samples:
-    """A room that training doesn't have, most of the sound from its walls."""
+    """A room that training doesn't have, most of the sound from its walls; training has the first ``N_ROOMS``."""
     room = N_ROOMS + int(scene.rng.integers(N_ROOMS))
     return reverberate(clip, room, scene.rng.uniform(-6.0, 0.0), scene.sample_rate)
 
@@ -185,7 +198,7 @@ def _moved(clip: Samples, share: float) -> Samples:
 
 def _aligned(heard: Samples, clip: Samples) -> Samples:
     """A decoded sound as long as the clip and, since codecs delay, where it was."""
-    longest = len(clip) // 10
+    longest = len(clip) // 10  # as far as a codec's delay is looked for
     padded = np.pad(heard, (0, max(0, len(clip) + longest - len(heard))))
     likeness = scipy.signal.correlate(padded[: len(clip) + longest], clip, mode="valid")
     delay = int(np.argmax(likeness))

@@ -32,7 +32,7 @@ def reverberate(
 
     Args:
         samples: float32 [samples], full scale ±1.
-        room: 0 to ``N_ROOMS - 1``.
+        room: 0 to ``N_ROOMS - 1`` are those of training; any other number is a room too.
         direct_to_reverberant_db: energy of the direct sound against all reflections, dB; the lower, the farther away.
         sample_rate: in Hz.
 

@@ -95,12 +95,21 @@ class Task:
         """The task that settings make of a store's clips.
 
         Raises:
-            DataError: a word has no training clip, or unknown is asked for and there is no other word.
+            DataError: a word has no training clip, unknown is asked for and there is no other word, or words are left
+                out that are to be told apart or that no clip is known to be.
         """
         words = _words(settings, clips)
         both = [word for word in settings.left_out if word in words]
         if both:
             raise DataError(f"left_out names {', '.join(both)}, which are to be told apart; leave out other words only")
+        present = {clip.word for clip in clips}
+        missing = [word for word in settings.left_out if word not in present]
+        if missing:
+            raise DataError(f"left_out names {', '.join(missing)}, of which there are no clips; leave them away")
+        if settings.left_out and any(clip.part == "training" and clip.word == UNKNOWN for clip in clips):
+            raise DataError(
+                "left_out needs to know each clip's word, and a source has clips of unknown ones; leave it out"
+            )
         usual = 0.0 if settings.labels in ("35", "all") else USUAL_SHARE
         unknown_share = usual if settings.unknown_share is None else settings.unknown_share
         silence_share = usual if settings.silence_share is None else settings.silence_share
@@ -108,7 +117,8 @@ class Task:
         if not any(clip.part == "training" and clip.word not in passed_over for clip in clips):
             if settings.unknown_share:
                 raise DataError(
-                    f"unknown_share={unknown_share} needs training clips of other words, and there are none; "
+                    f"unknown_share={unknown_share} needs training clips of other words, and there are none"
+                    f"{' but those of left_out' if settings.left_out else ''}; "
                     "add a source of other words, or set it to 0"
                 )
             unknown_share = 0.0

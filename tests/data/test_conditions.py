@@ -56,6 +56,17 @@ def test_digital_silence_stays_finite(name: str) -> None:
     assert np.isfinite(heard(name, np.zeros((2, RATE), np.float32))).all()
 
 
+@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("rate", [4_000, 8_000, 44_100])
+def test_every_rate_of_a_model_has_every_condition(name: str, rate: int) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.05, (6, rate)).astype(np.float32)
+
+    bent = under_condition(name, sound, np.arange(6), NoiseBank([], rate), rate)
+
+    assert bent.shape == sound.shape
+    assert (np.abs(bent - sound).max(axis=1) > 1e-3).all()
+
+
 def test_soft_is_20_to_30_db_softer(clips: NDArray[np.float32]) -> None:
     lost = level_db(clips) - level_db(heard("soft", clips))
 

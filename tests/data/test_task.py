@@ -291,6 +291,17 @@ def test_without_what_is_left_out_there_may_be_no_unknown_words() -> None:
     settings = TaskSettings(labels=("yes",), left_out=("bed",))
 
     assert Task.to_learn(settings, clips(["yes", "bed"])).labels == (SILENCE, "yes")
+    with pytest.raises(DataError, match="there are none but those of left_out; add a source"):
+        Task.to_learn(settings.changed(unknown_share=0.1), clips(["yes", "bed"]))
+
+
+def test_left_out_words_must_be_there_and_known() -> None:
+    settings = TaskSettings(labels=("yes",), left_out=("bed",))
+
+    with pytest.raises(DataError, match="left_out names bed, of which there are no clips"):
+        Task.to_learn(settings, clips(["yes", "bird"]))
+    with pytest.raises(DataError, match="left_out needs to know each clip's word"):
+        Task.to_learn(settings, clips(["yes", "bed", UNKNOWN]))
 
 
 def test_splices_are_made_of_training_clips_only() -> None:
