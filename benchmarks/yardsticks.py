@@ -11,7 +11,7 @@ Each is a share with Wilson's 95 % interval, on validation clips by the official
                     taken for unknown
     Arabic          words of another language, taken for no word of the model
 
-It takes a 12-label model and, of $SPEECH_RNN_DATA (default: ../shared), speech_commands, speech_commands_original and
+It takes a model of 12 labels, and of $SPEECH_RNN_DATA speech_commands, speech_commands_original and
 arabic_speech_commands.
 """
 
