@@ -12,6 +12,7 @@ from rich.text import Text
 
 from speech_rnn import runtime
 from speech_rnn.card import CARD_FILE
+from speech_rnn.cli.evaluation_report import LONGEST_LINE
 from speech_rnn.cli.tables import table
 from speech_rnn.condition_scoring import ConditionReport, UnderCondition, score_conditions
 from speech_rnn.data.sources import open_sources
@@ -42,7 +43,7 @@ def conditions_and_print(
     console = Console(highlight=False)
     kind = " (synthetic corpus: machines speak)" if report.synthetic else ""
     heading = f"{report.model} on the {report.part} part of {report.data}"
-    console.print(Text(f"{plain(heading, 300)}{kind}\n"), soft_wrap=True)
+    console.print(Text(f"{plain(heading, LONGEST_LINE)}{kind}\n"), soft_wrap=True)
     confidence = f"{100 * report.confidence:.3g} %"
     rows = (_row(one) for one in (report.as_recorded, *report.conditions))
     console.print(table(("condition", ">all", f">{confidence} interval", ">words", ">unknown"), rows))
