@@ -73,6 +73,8 @@ def convert(network: Network) -> IntegerModels:
         graph.set_order(["x"], ["scores"])
         graph.remove_cell_clip()
         board[CLIP] = graph
+    for graph in (*board.values(), of_logits):
+        graph.drop_what_no_kernel_reads()
     for graph in board.values():
         graph.add_card(network.card.without_files().to_json())
     return IntegerModels(board, of_logits)

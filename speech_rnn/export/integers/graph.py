@@ -108,6 +108,20 @@ class Graph:
             if self._kind(operator) == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
                 operator.builtinOptions.cellClip = 0.0
 
+    def drop_what_no_kernel_reads(self) -> None:
+        """Leave out ranges that were seen, and scales of biases: 20 bytes a channel, and a board's flash is small.
+
+        To be called last: without them a scale can't be changed any more.
+        """
+        for operator in self.graph.operators:
+            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and len(operator.inputs) > 2:
+                bias = self.graph.tensors[int(operator.inputs[2])]
+                if int(operator.inputs[2]) >= 0 and bias.type == schema.TensorType.INT64:
+                    bias.quantization = None
+        for tensor in self.graph.tensors:
+            if tensor.quantization is not None:
+                tensor.quantization.min = tensor.quantization.max = None
+
     def add_card(self, card: str) -> None:
         """Let the card travel inside, as a metadata buffer."""
         buffer = schema.BufferT()
