@@ -2,6 +2,7 @@
 
     python benchmarks/augmentation.py [--json]
 
+Renderings are of waveforms, once for all epochs; the kinds from "nothing" on are of mel energies, anew in each.
 CPU time, the best of several runs; features are there to compare with.
 """
 
@@ -22,21 +23,33 @@ from numpy.typing import NDArray
 
 from speech_rnn import features
 from speech_rnn.config import AugmentationSettings, FeatureSettings
-from speech_rnn.data.augmentation import augment, mask, splice
+from speech_rnn.data.augmentation import NoiseFrames, bend, draw_bends, mask, splice
 from speech_rnn.data.noise import NoiseBank
+from speech_rnn.data.renderings import draw_scene, render
 
 N_CLIPS = 128
 RUNS = 25
 BATCHES_A_RUN = 3
 OFF = AugmentationSettings.off()
-KINDS = {
-    "nothing": OFF,
+USUAL = AugmentationSettings()
+FEATURES = FeatureSettings()
+RENDERINGS = {
+    "delay": OFF,
     "room": OFF.changed(room_probability=1.0),
     "speed": OFF.changed(speed_probability=1.0),
-    "shift": OFF.changed(shift_ms=100.0),
+    "overload": OFF.changed(overload_probability=1.0),
+    "usual rendering": USUAL,
+}
+BENDS = {
+    "nothing": OFF,
+    "shift": OFF.changed(shift_ms=USUAL.shift_ms),
+    "tempo": OFF.changed(tempo_range=USUAL.tempo_range),
+    "pitch": OFF.changed(pitch_range=USUAL.pitch_range),
+    "neighbour": OFF.changed(neighbour_probability=1.0),
     "gain": OFF.changed(gain_probability=1.0),
+    "colour": OFF.changed(colour_db=USUAL.colour_db),
     "noise": OFF.changed(noise_probability=1.0),
-    "usual settings": AugmentationSettings(),
+    "usual bend": USUAL,
 }
 
 
@@ -55,23 +68,36 @@ def clips_per_second(make_batch: Callable[[int], object]) -> float:
 def measure() -> dict[str, float]:
     """Clips a second by kind."""
     rng = np.random.default_rng(0)
-    clips = rng.standard_normal((N_CLIPS, 16_000), dtype=np.float32) * np.float32(0.1)
+    clips = rng.standard_normal((N_CLIPS, FEATURES.clip_length), dtype=np.float32) * np.float32(0.1)
     keys = np.arange(N_CLIPS)
-    noise = NoiseBank([rng.integers(-3_000, 3_000, 960_000).astype(np.int16) for _ in range(6)], 16_000)
+    bank = NoiseBank([rng.integers(-3_000, 3_000, 960_000).astype(np.int16) for _ in range(6)], FEATURES.sample_rate)
+    noise, log_mel = NoiseFrames(bank, FEATURES), features.log_mel(clips, FEATURES)
 
-    def augmenting(settings: AugmentationSettings) -> Callable[[int], NDArray[np.float32]]:
-        return lambda epoch: augment(
-            clips, keys, seed=1, epoch=epoch, settings=settings, noise=noise, sample_rate=16_000
-        )
+    def rendering(settings: AugmentationSettings) -> Callable[[int], object]:
+        def renderings(epoch: int) -> list[NDArray[np.float32]]:
+            return [
+                render(clip, draw_scene(1 + epoch, number, settings), FEATURES.sample_rate, FEATURES.hop_length)
+                for number, clip in enumerate(clips)
+            ]
 
-    rates = {kind: clips_per_second(augmenting(settings)) for kind, settings in KINDS.items()}
-    log_mel = features.log_mel(clips, FeatureSettings())
-    usual = AugmentationSettings()
-    rates["masks"] = clips_per_second(lambda epoch: mask(log_mel, keys, seed=1, epoch=epoch, settings=usual))
+        return renderings
+
+    def bending(settings: AugmentationSettings) -> Callable[[int], object]:
+        def bent(epoch: int) -> NDArray[np.float32]:
+            bends = draw_bends(keys, seed=1, epoch=epoch, settings=settings, features=FEATURES)
+            neighbours = log_mel[~np.isnan(bends.neighbour)]
+            return bend(log_mel, bends, FEATURES, neighbours=neighbours, noise=noise)
+
+        return bent
+
+    rates = {kind: clips_per_second(rendering(settings)) for kind, settings in RENDERINGS.items()}
+    rates |= {kind: clips_per_second(bending(settings)) for kind, settings in BENDS.items()}
+    rates["masks"] = clips_per_second(lambda epoch: mask(log_mel, keys, seed=1, epoch=epoch, settings=USUAL))
+    cuts = rng.random((N_CLIPS, 2))
     rates["splice"] = clips_per_second(
-        lambda epoch: splice(clips, clips[::-1], keys, seed=1, epoch=epoch, sample_rate=16_000)
+        lambda _: [splice(*pair, FEATURES) for pair in zip(log_mel, log_mel[::-1], cuts, strict=True)]
     )
-    rates["features"] = clips_per_second(lambda _: features.mfcc(clips, FeatureSettings()))
+    rates["features"] = clips_per_second(lambda _: features.mfcc(clips, FEATURES))
     return rates
 
 

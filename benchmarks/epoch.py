@@ -5,8 +5,8 @@
 Three ways, each in every round, since a shared machine slows each at some time; the best round counts:
 
 * steps alone: training steps on features that are ready;
-* an epoch: from decoded waveforms, augmentation and features by the workers, while the model trains;
-* a loop: each clip is bent and given to librosa by itself, then ``model.fit``.
+* an epoch: renderings, made before, are read, bent and transformed by the workers, while the model trains;
+* a loop: each clip is bent as a waveform and given to librosa by itself, then ``model.fit``.
 
 CPU seconds are of all processes together. The clips are those of the embedded corpus, synthetic.
 """
@@ -31,9 +31,10 @@ import psutil
 from numpy.typing import NDArray
 
 from speech_rnn.config import RunSettings
-from speech_rnn.data.augmentation import augment
 from speech_rnn.data.batches import BatchMaker, BatchWorkers
 from speech_rnn.data.corpus import CorpusSource
+from speech_rnn.data.level import active_rms
+from speech_rnn.data.renderings import draw_scene, render
 from speech_rnn.data.store import open_store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.models import build_classifier
@@ -79,6 +80,7 @@ class Bench:
         rows = np.resize(np.arange(len(epoch)), N_BATCHES * self.batch_size)
         self.items: Items = epoch[rows]
         self.maker = BatchMaker(store, task, settings)
+        self.maker.render()
         front_end = settings.features
         self.model = build_classifier(settings.model, front_end.n_frames, front_end.n_mfcc, self.n_labels)
         self.model.compile(
@@ -93,12 +95,12 @@ class Bench:
         """Training steps on features that are ready."""
         for start in range(0, len(self.items), self.batch_size):
             some = slice(start, start + self.batch_size)
-            self.model.train_on_batch(self.ready[0][some], self._one_hot(self.ready[1][some]))
+            self.model.train_on_batch(self.ready.features[some], self._one_hot(self.ready.labels[some]))
 
     def epoch(self, workers: BatchWorkers) -> None:
         """Training steps on batches that the workers make meanwhile."""
-        for x, labels in workers.batches(self.items, "training", batch_size=self.batch_size):
-            self.model.train_on_batch(x, self._one_hot(labels))
+        for batch in workers.batches(self.items, "training", batch_size=self.batch_size):
+            self.model.train_on_batch(batch.features, self._one_hot(batch.labels))
 
     def batches_alone(self, workers: BatchWorkers) -> None:
         """What the workers do, without the training."""
@@ -107,21 +109,21 @@ class Bench:
 
     def loop_of_features(self) -> NDArray[np.float32]:
         """Every clip bent and transformed by itself: float32 [clips, frames, n_mfcc]."""
-        maker = self.maker
-        rows = []
-        for row in range(len(self.items)):
-            clip = maker.store.read(np.maximum(self.items.clip[row : row + 1], 0)) * np.float32(1 / 32_768)
-            bent = augment(
-                clip,
-                self.items.key[row : row + 1],
-                seed=1,
-                epoch=0,
-                settings=self.settings.augmentation,
-                noise=maker.noise,
-                sample_rate=maker.store.sample_rate,
-            )
-            rows.append(librosa_mfcc(bent[0], self.settings))
-        return np.stack(rows)
+        return np.stack([librosa_mfcc(self._bent_waveform(row), self.settings) for row in range(len(self.items))])
+
+    def _bent_waveform(self, row: int) -> NDArray[np.float32]:
+        """A clip in a scene, louder or softer, under noise, as often as the usual settings have it."""
+        store, settings, rng = self.maker.store, self.settings.augmentation, np.random.default_rng(row)
+        clip = store.read(np.maximum(self.items.clip[row : row + 1], 0))[0] * np.float32(1 / 32_768)
+        scene = draw_scene(1, row, settings)
+        bent = render(clip, scene, store.sample_rate, self.settings.features.hop_length)
+        if rng.random() < settings.gain_probability:
+            bent *= np.float32(10 ** (rng.uniform(settings.gain_low_db, settings.gain_high_db) / 20))
+        if rng.random() < settings.noise_probability:
+            snr_db = rng.uniform(settings.snr_low_db, settings.snr_high_db)
+            noise = self.maker.noise.draw(rng, len(bent), "training")
+            bent += noise * np.float32(active_rms(bent) * 10 ** (-snr_db / 20))
+        return np.clip(bent, -1.0, 1.0)
 
     def loop(self) -> None:
         """The loop of features, then ``model.fit`` on them."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from speech_rnn import features
 from speech_rnn.config import FeatureSettings
-from speech_rnn.feature_workers import MfccWorkers
+from speech_rnn.feature_workers import FeatureWorkers
 from speech_rnn.processes import n_cores
 
 SETTINGS = FeatureSettings()
@@ -67,7 +67,7 @@ def measure(rounds: int) -> dict[str, float]:
     """Clips a second of each way, their ratios, and how far they are from librosa."""
     clips = sounds()
     expected = np.stack([librosa_mfcc(clip).T for clip in clips[:N_IN_LOOP]])
-    with MfccWorkers(clips, SETTINGS, n_cores()) as workers:
+    with FeatureWorkers(clips, SETTINGS, n_cores()) as workers:
 
         def on_all_cores() -> float:
             return sum(float(block[0, 0, 0]) for _, block in workers.blocks())

@@ -104,8 +104,7 @@ class FeatureSettings(Settings):
 
     def _empty_band(self) -> int | None:
         """The first mel band whose triangle holds no bin of the FFT: its output would be the floor for any sound."""
-        low, high = _mel(self.f_min), _mel(self.f_max)
-        edges = [_hz(low + (high - low) * band / (self.n_mels + 1)) for band in range(self.n_mels + 2)]
+        edges = self.band_edges_hz
         bin_hz = self.sample_rate / self.n_fft
         for band in range(self.n_mels):
             # The margin keeps a bin that lies on an edge out, whichever way that is rounded.
@@ -113,6 +112,12 @@ class FeatureSettings(Settings):
             if above_left > edges[band + 2] - 1e-6 * bin_hz:
                 return band
         return None
+
+    @property
+    def band_edges_hz(self) -> tuple[float, ...]:
+        """Where mel band ``m`` begins (``m``), is highest (``m + 1``) and ends (``m + 2``): ``n_mels + 2``, rising."""
+        low, high = _mel(self.f_min), _mel(self.f_max)
+        return tuple(_hz(low + (high - low) * edge / (self.n_mels + 1)) for edge in range(self.n_mels + 2))
 
     @property
     def n_frames(self) -> int:
@@ -145,29 +150,44 @@ class ModelSettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """How training clips are bent; a probability of 0 switches a kind off. On the waveform unless it says masks."""
+    """How training clips are bent; a probability of 0 switches a kind off.
+
+    Room, speed and overload need the waveform: ``renderings`` of each clip are made once, the first as it was recorded.
+    Everything else is drawn anew each time a clip is heard, on the mel energies of one of them: ``neighbour`` is the
+    end of another word before the clip or the beginning of one after it, ``tempo`` and ``pitch`` warp time and
+    frequency, ``colour`` is a microphone's frequency response. An unknown word may become a ``splice`` of two words, or
+    be heard in reverse.
+    """
 
     UNITS: ClassVar[dict[str, str]] = {
         "shift_ms": "ms",
         "gain_low_db": "dB",
         "gain_high_db": "dB",
+        "colour_db": "dB",
         "snr_low_db": "dB",
         "snr_high_db": "dB",
         "time_mask_frames": "frames",
         "frequency_mask_mels": "bands",
     }
 
-    shift_ms: float = Field(default=100.0, ge=0.0, le=1_000.0)
+    renderings: int = Field(default=4, ge=1, le=64)
+    room_probability: Probability = 0.3
     speed_probability: Probability = 0.5
     speed_range: float = Field(default=0.12, ge=0.0, lt=0.5)
+    overload_probability: Probability = 0.1
+    shift_ms: float = Field(default=150.0, ge=0.0, le=1_000.0)
+    tempo_range: float = Field(default=0.1, ge=0.0, lt=0.5)
+    pitch_range: float = Field(default=0.06, ge=0.0, lt=0.5)
     gain_probability: Probability = 0.8
-    gain_low_db: float = Field(default=-10.0, ge=-60.0, le=0.0)
+    gain_low_db: float = Field(default=-20.0, ge=-60.0, le=0.0)
     gain_high_db: float = Field(default=6.0, ge=0.0, le=40.0)
+    colour_db: float = Field(default=3.0, ge=0.0, le=40.0)
+    neighbour_probability: Probability = 0.1
     noise_probability: Probability = 0.6
-    snr_low_db: float = Field(default=0.0, ge=-30.0, le=60.0)
+    snr_low_db: float = Field(default=-5.0, ge=-30.0, le=60.0)
     snr_high_db: float = Field(default=30.0, ge=-30.0, le=60.0)
-    room_probability: Probability = 0.1
     splice_probability: Probability = 0.1
+    reverse_probability: Probability = 0.05
     time_masks: int = Field(default=2, ge=0, le=10)
     time_mask_frames: int = Field(default=20, ge=0, le=1_000)
     frequency_masks: int = Field(default=2, ge=0, le=10)
@@ -177,7 +197,7 @@ class AugmentationSettings(Settings):
     def _consistent(self) -> Self:
         if self.snr_low_db > self.snr_high_db:
             raise ValueError(
-                f"snr_low_db={self.snr_low_db} must be at most snr_high_db={self.snr_high_db}; 0.0 to 30.0 is usual"
+                f"snr_low_db={self.snr_low_db} must be at most snr_high_db={self.snr_high_db}; -5.0 to 30.0 is usual"
             )
         return self
 
@@ -185,12 +205,19 @@ class AugmentationSettings(Settings):
     def off(cls) -> Self:
         """No augmentation of any kind."""
         return cls(
-            shift_ms=0.0,
-            speed_probability=0.0,
-            gain_probability=0.0,
-            noise_probability=0.0,
+            renderings=1,
             room_probability=0.0,
+            speed_probability=0.0,
+            overload_probability=0.0,
+            shift_ms=0.0,
+            tempo_range=0.0,
+            pitch_range=0.0,
+            gain_probability=0.0,
+            colour_db=0.0,
+            neighbour_probability=0.0,
+            noise_probability=0.0,
             splice_probability=0.0,
+            reverse_probability=0.0,
             time_masks=0,
             frequency_masks=0,
         )
@@ -283,6 +310,10 @@ class TrainingSettings(Settings):
 
     ``clips_in_a_row`` clips are heard one after another without forgetting, and each is to be told at its end. With 1
     every clip begins from nothing, as in *window* mode; more teach what *carry* mode needs.
+
+    With ``word_weight`` a second output learns to tell all words apart, those under *unknown* too, and is dropped at
+    the end; its loss counts so much against that of the labels. ``teacher_weight`` is the share of a teacher's scores
+    in what is to be learned, where a run has a teacher.
     """
 
     epochs: int = Field(default=40, ge=1, le=100_000)
@@ -293,6 +324,8 @@ class TrainingSettings(Settings):
     clip_norm: float = Field(default=1.0, gt=0.0)
     label_smoothing: float = Field(default=0.05, ge=0.0, lt=1.0)
     clips_in_a_row: int = Field(default=1, ge=1, le=64)
+    word_weight: float = Field(default=0.0, ge=0.0, le=100.0)
+    teacher_weight: Probability = 0.7
     seed: int = Field(default=1, ge=0, lt=2**32)
 
     @model_validator(mode="after")

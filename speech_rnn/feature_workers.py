@@ -1,4 +1,4 @@
-"""MFCC of many clips on all cores, the same to the bit as on one.
+"""Features of many clips on all cores, the same to the bit as on one.
 
 Clips go to the workers and features come back through a few places in shared memory, each used again and again: what
 is passed through a pipe instead is copied five times.
@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,11 @@ from threadpoolctl import threadpool_limits
 
 from speech_rnn.audio import FULL_SCALE_INT16
 from speech_rnn.config import FeatureSettings
-from speech_rnn.features import Basis, adopt, basis, mfcc
+from speech_rnn.features import Basis, adopt, basis, log_mel, mfcc
 from speech_rnn.processes import map_in_order, n_cores, process_pool
 from speech_rnn.progress import progress
+
+Kind = Literal["mfcc", "log_mel"]
 
 TASK_CLIPS = 64
 TASK_BYTES = 2**22  # of samples or features, whichever are more
@@ -55,7 +57,7 @@ def mfcc_parallel(
         AudioError: shorter than a frame, NaN or infinity, or integers that were not scaled.
         SpeechRnnError: a worker was killed.
     """
-    with MfccWorkers(samples, settings, workers) as at_work, progress("features", len(samples)) as report:
+    with FeatureWorkers(samples, settings, workers) as at_work, progress("features", len(samples)) as report:
         result = np.empty(at_work.shape, np.float32)
         for clips, features in at_work.blocks():
             result[clips] = features
@@ -63,19 +65,23 @@ def mfcc_parallel(
     return result
 
 
-class MfccWorkers:
-    """Processes that compute the MFCC of one array or of rows; they are started once and can be used again."""
+class FeatureWorkers:
+    """Processes that transform one array or rows; they are started once and can be used again."""
 
     def __init__(
-        self, samples: NDArray[np.float32] | Rows, settings: FeatureSettings, workers: int | None = None
+        self,
+        samples: NDArray[np.float32] | Rows,
+        settings: FeatureSettings,
+        workers: int | None = None,
+        kind: Kind = "mfcc",
     ) -> None:
         """Get ready; arguments as for :func:`mfcc_parallel`. ``shape`` is that of the whole result."""
-        self._samples, self._settings = samples, settings
+        self._samples, self._settings, self._kind = samples, settings, kind
         # The first clip shows what is wrong with all of them, and how long they are.
         first = _read(samples, slice(0, min(1, len(samples))))
-        clip_length, n_frames = first.shape[-1], mfcc(first, settings).shape[1]
-        self.shape = (len(samples), n_frames, settings.n_mfcc)
-        self._step = min(TASK_CLIPS, max(1, TASK_BYTES // (4 * max(clip_length, n_frames * settings.n_mfcc))))
+        clip_length, shape = first.shape[-1], _transform(first, settings, kind).shape[1:]
+        self.shape = (len(samples), *shape)
+        self._step = min(TASK_CLIPS, max(1, TASK_BYTES // (4 * max(clip_length, int(np.prod(shape))))))
         if workers is None:
             workers = n_cores() if len(samples) > FEW_CLIPS else 1
         self._workers = min(workers, -(-len(samples) // self._step))
@@ -86,18 +92,18 @@ class MfccWorkers:
             self._buffers = _SharedBuffers(
                 places=2 * self._workers,  # map_in_order has no more tasks than these under way
                 samples=(self._step, clip_length if rows is None else 0),
-                features=(self._step, n_frames, settings.n_mfcc),
+                features=(self._step, *shape),
             )
-            self._pool = process_pool(self._workers, _start_worker, self._buffers, basis(settings), rows)
+            self._pool = process_pool(self._workers, _start_worker, self._buffers, basis(settings), rows, kind)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Which clips, and their MFCC, in order; the array is written over when the next are asked for."""
+        """Which clips, and their features, in order; the array is written over when the next are asked for."""
         n_clips = len(self._samples)
         starts = range(0, n_clips, self._step)
         if self._pool is None or self._buffers is None:
             for start in starts:
                 clips = slice(start, min(start + self._step, n_clips))
-                yield clips, mfcc(_read(self._samples, clips), self._settings)
+                yield clips, _transform(_read(self._samples, clips), self._settings, self._kind)
             return
         samples, features = self._buffers.arrays()
 
@@ -155,19 +161,20 @@ class _WorkerState:
     features: NDArray[np.float32]
     rows: Rows | None
     settings: FeatureSettings
+    kind: Kind
 
 
 _state: _WorkerState | None = None
 
 
-def _start_worker(buffers: _SharedBuffers, basis: Basis, rows: Rows | None) -> None:
+def _start_worker(buffers: _SharedBuffers, basis: Basis, rows: Rows | None, kind: Kind) -> None:
     global _state  # noqa: PLW0603  # what prepares a worker has no other place to leave it
     adopt(basis)
     # A worker a core: threads of the matrix library beside them only cost.
     threadpool_limits(1)
     # glibc gives memory back, and takes it anew page by page, beyond twice the largest piece freed so far.
     np.empty(2**24, np.uint8)
-    _state = _WorkerState(*buffers.arrays(), rows, basis.settings)
+    _state = _WorkerState(*buffers.arrays(), rows, basis.settings, kind)
 
 
 def _compute(task: _Task) -> _Task:
@@ -177,8 +184,12 @@ def _compute(task: _Task) -> _Task:
         samples = _state.samples[task.place, : task.n_clips]
     else:
         samples = _read(_state.rows, slice(task.start, task.stop))
-    _state.features[task.place, : task.n_clips] = mfcc(samples, _state.settings)
+    _state.features[task.place, : task.n_clips] = _transform(samples, _state.settings, _state.kind)
     return task
+
+
+def _transform(samples: NDArray[np.float32], settings: FeatureSettings, kind: Kind) -> NDArray[np.float32]:
+    return mfcc(samples, settings) if kind == "mfcc" else log_mel(samples, settings)
 
 
 def _read(samples: NDArray[np.float32] | Rows, clips: slice) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from speech_rnn.errors import SettingsError
 
 _LONGEST_SHOWN = 80
+_LONGEST_LIST = 240
 
 # Pydantic's kinds of findings in the words of this house.
 _BOUNDS = {
@@ -98,7 +100,8 @@ def _settings_error(error: ValidationError, settings: type[Settings], values: Ma
     name = str(finding["loc"][0])
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(name, settings.model_fields, n=1)
-        remedy = f"did you mean {close[0]}?" if close else f"there are {', '.join(settings.model_fields)}"
+        there_are = textwrap.shorten(", ".join(settings.model_fields), _LONGEST_LIST, placeholder=" …")
+        remedy = f"did you mean {close[0]}?" if close else f"there are {there_are}"
         return SettingsError(f"{shown(name)} is not a setting of {settings.__name__}; {remedy}")
     if kind == "missing":
         return SettingsError(f"{name} is missing from {settings.__name__}; give it a value")

@@ -75,20 +75,27 @@ def _decibels(low: float, high: float) -> st.SearchStrategy[tuple[float, float]]
 @st.composite
 def augmentation_settings(draw: st.DrawFn) -> AugmentationSettings:
     """Augmentations of every strength."""
-    share = st.floats(0.0, 1.0)
+    share, extent = st.floats(0.0, 1.0), st.floats(0.0, 0.5, exclude_max=True)
     snr_low_db, snr_high_db = draw(_decibels(-30.0, 60.0))
     return AugmentationSettings(
-        shift_ms=draw(st.floats(0.0, 1_000.0)),
+        renderings=draw(st.integers(1, 64)),
+        room_probability=draw(share),
         speed_probability=draw(share),
-        speed_range=draw(st.floats(0.0, 0.5, exclude_max=True)),
+        speed_range=draw(extent),
+        overload_probability=draw(share),
+        shift_ms=draw(st.floats(0.0, 1_000.0)),
+        tempo_range=draw(extent),
+        pitch_range=draw(extent),
         gain_probability=draw(share),
         gain_low_db=draw(st.floats(-60.0, 0.0)),
         gain_high_db=draw(st.floats(0.0, 40.0)),
+        colour_db=draw(st.floats(0.0, 40.0)),
+        neighbour_probability=draw(share),
         noise_probability=draw(share),
         snr_low_db=snr_low_db,
         snr_high_db=snr_high_db,
-        room_probability=draw(share),
         splice_probability=draw(share),
+        reverse_probability=draw(share),
         time_masks=draw(st.integers(0, 10)),
         time_mask_frames=draw(st.integers(0, 1_000)),
         frequency_masks=draw(st.integers(0, 10)),

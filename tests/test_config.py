@@ -130,14 +130,21 @@ def test_mel_bands_are_legal_where_librosa_leaves_none_empty(
             FeatureSettings(**shape, **band, win_length=16, hop_length=16, n_mfcc=4)
 
 
+@given(settings=feature_settings())
+def test_the_edges_of_the_bands_are_librosas(settings: FeatureSettings) -> None:
+    edges_hz = librosa.mel_frequencies(settings.n_mels + 2, fmin=settings.f_min, fmax=settings.f_max)
+
+    np.testing.assert_allclose(settings.band_edges_hz, edges_hz, rtol=1e-9, atol=1e-6)
+
+
 def test_no_augmentation_is_none_of_any_kind() -> None:
     off = AugmentationSettings.off()
 
-    kinds = [
-        name for name in AugmentationSettings.model_fields if name.endswith(("_probability", "_masks", "shift_ms"))
-    ]
-    assert len(kinds) == 8
+    kinds = [name for name in AugmentationSettings.model_fields if name.endswith(("_probability", "_masks"))]
+    assert len(kinds) == 10
+    kinds += ["shift_ms", "tempo_range", "pitch_range", "colour_db"]
     assert {getattr(off, kind) for kind in kinds} == {0}
+    assert off.renderings == 1, "the one as it was recorded"
 
 
 WRONG: list[tuple[type[Settings], dict[str, Any], str]] = [
@@ -186,12 +193,15 @@ WRONG: list[tuple[type[Settings], dict[str, Any], str]] = [
         {"color": "red"},
         "'color' is not a setting of ModelSettings; there are cell, units, layers, stack, dropout, precision",
     ),
-    (AugmentationSettings, {"shift_ms": 2e3}, "shift_ms=2000.0 must be at most 1000 ms; 100.0 is usual"),
-    (AugmentationSettings, {"room_probability": 1.5}, "room_probability=1.5 must be at most 1; 0.1 is usual"),
+    (AugmentationSettings, {"shift_ms": 2e3}, "shift_ms=2000.0 must be at most 1000 ms; 150.0 is usual"),
+    (AugmentationSettings, {"room_probability": 1.5}, "room_probability=1.5 must be at most 1; 0.3 is usual"),
+    (AugmentationSettings, {"renderings": 0}, "renderings=0 must be at least 1; 4 is usual"),
+    (AugmentationSettings, {"pitch_range": 0.5}, "pitch_range=0.5 must be below 0.5; 0.06 is usual"),
+    (AugmentationSettings, {"colour_db": -1.0}, "colour_db=-1.0 must be at least 0 dB; 3.0 is usual"),
     (
         AugmentationSettings,
         {"snr_low_db": 31.0},
-        "snr_low_db=31.0 must be at most snr_high_db=30.0; 0.0 to 30.0 is usual",
+        "snr_low_db=31.0 must be at most snr_high_db=30.0; -5.0 to 30.0 is usual",
     ),
     (
         TaskSettings,
@@ -328,6 +338,18 @@ def test_any_value_is_taken_or_refused_in_one_short_line(value: Any, data: st.Da
         assert ";" in str(error)
     else:
         assert settings.from_json(taken.to_json()) == taken
+
+
+def test_a_long_list_of_settings_is_cut_between_names() -> None:
+    unknown: dict[str, Any] = {"": 1}
+
+    with pytest.raises(SettingsError) as found:
+        AugmentationSettings(**unknown)
+
+    names = str(found.value).removesuffix(" …").split("there are ")[1].removesuffix(",").split(", ")
+    assert str(found.value).endswith(", …")
+    assert names == list(AugmentationSettings.model_fields)[: len(names)]
+    assert len(names) > 10
 
 
 def test_a_long_value_is_cut() -> None:

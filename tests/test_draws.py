@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech_rnn.draws import generator
+from speech_rnn.draws import generator, generators
 
 KEYS = st.lists(st.integers(min_value=-(2**63), max_value=2**64), max_size=4).map(tuple)
 
@@ -62,3 +62,34 @@ def test_numpy_integers_and_python_integers_are_the_same_key() -> None:
 def test_a_key_that_is_not_an_integer_is_refused() -> None:
     with pytest.raises(TypeError, match="integer"):
         generator(1, "shift", 0.5)  # type: ignore[arg-type]
+
+
+def test_the_generator_of_a_key_does_not_depend_on_the_draws_before() -> None:
+    keys = np.array([3, 0, 2**62, -1, 0, 3])
+    draws = []
+    for n, rng in enumerate(generators(1, "test", 0, keys)):
+        draws.append(rng.random(4))
+        rng.integers(10, size=n, dtype=np.uint32)
+
+    assert np.array_equal(draws[:2], draws[:3:-1])
+    assert len({draw for four in draws[:4] for draw in four.tolist()}) == 16
+
+
+def test_the_generators_of_other_seeds_purposes_and_epochs_draw_otherwise() -> None:
+    keys = np.arange(20)
+
+    draws = [
+        [rng.random() for rng in generators(seed, purpose, epoch, keys)]
+        for seed, purpose, epoch in ((1, "shift", 0), (2, "shift", 0), (1, "masks", 0), (1, "shift", 1))
+    ]
+
+    assert len({draw for one in draws for draw in one}) == 80
+
+
+def test_the_draws_of_a_key_are_those_of_philox_at_its_counter() -> None:
+    philox = np.random.Philox(key=int.from_bytes(hashlib.blake2b(b"1,5|noise", digest_size=16).digest(), "little"))
+    philox.advance(7 * 2**64)
+
+    (rng,) = generators(1, "noise", 5, np.array([7]))
+
+    np.testing.assert_array_equal(rng.random(9), np.random.Generator(philox).random(9))

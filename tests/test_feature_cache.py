@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -7,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import AudioError, DataError
-from speech_rnn.feature_cache import cached_features
-from speech_rnn.features import basis, mfcc
+from speech_rnn.feature_cache import FeatureFile, cached_features
+from speech_rnn.feature_workers import Kind
+from speech_rnn.features import basis, log_mel, mfcc
 
 SETTINGS = FeatureSettings(clip_length=2_000, n_mels=20, n_mfcc=13)
 
@@ -109,6 +112,65 @@ def test_workers_fill_the_same_entry(tmp_path: Path) -> None:
     features = cached_features(CountedRows(), SETTINGS, tmp_path, workers=2)
 
     np.testing.assert_array_equal(features, CountedRows().expected())
+
+
+def test_log_mel_frames_are_an_entry_of_their_own_in_sixteen_bits(tmp_path: Path) -> None:
+    coefficients = cached_features(CountedRows(), SETTINGS, tmp_path)
+
+    frames = cached_features(CountedRows(), SETTINGS, tmp_path, kind="log_mel", workers=2)
+
+    expected = log_mel(CountedRows().read(np.arange(150)) * np.float32(1 / 32_768), SETTINGS)
+    assert frames.dtype == np.float16 and frames.shape == (150, 10, 20) and not frames.flags.writeable
+    np.testing.assert_array_equal(frames, expected.astype(np.float16))
+    np.testing.assert_allclose(frames.astype(np.float32), expected, rtol=0, atol=2**-5)
+    again = CountedRows()
+    np.testing.assert_array_equal(cached_features(again, SETTINGS, tmp_path, kind="log_mel"), frames)
+    assert again.read_so_far == 0
+    np.testing.assert_array_equal(coefficients, CountedRows().expected())
+    assert len(entries(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("kind", ["mfcc", "log_mel"])
+def test_rows_are_read_from_the_file_in_any_order_also_by_another_process(tmp_path: Path, kind: Kind) -> None:
+    features = cached_features(CountedRows(), SETTINGS, tmp_path, kind=kind)
+    file = FeatureFile(features)
+    indices = np.array([149, 0, 7, 7])
+
+    rows = file.read(indices)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, np.asarray(features)[indices])
+    assert file.read(np.empty(0, np.int64)).shape == (0, *features.shape[1:])
+
+    copy: FeatureFile = pickle.loads(pickle.dumps(file))
+    del file
+    np.testing.assert_array_equal(copy.read(indices), rows)
+
+
+def test_a_file_that_was_cut_after_it_was_opened_is_told(tmp_path: Path) -> None:
+    file = FeatureFile(cached_features(CountedRows(), SETTINGS, tmp_path, kind="log_mel"))
+    entry = entries(tmp_path)[0]
+    os.truncate(entry, 128 + 100 * 400)  # the header, and 100 clips of 10 frames of 20 bands
+
+    np.testing.assert_array_equal(file.read(np.array([99])).shape, (1, 10, 20))
+    with pytest.raises(DataError) as found:
+        file.read(np.array([3, 100]))
+
+    assert str(found.value) == f"the cached features {entry} end before row 100; remove that file"
+
+
+def test_reading_keeps_one_file_open_and_leaves_none(tmp_path: Path) -> None:
+    file = FeatureFile(cached_features(CountedRows(), SETTINGS, tmp_path, kind="log_mel"))
+
+    def open_files() -> int:
+        return sum(one.path == str(entries(tmp_path)[0]) for one in psutil.Process().open_files())
+
+    before = open_files()
+    for _ in range(3):
+        file.read(np.arange(5))
+    during = open_files()
+    del file
+
+    assert (before, during, open_files()) == (0, 1, 0)
 
 
 def test_other_settings_or_other_clips_are_another_entry(tmp_path: Path) -> None:

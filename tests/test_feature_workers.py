@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import AudioError, DataError, SpeechRnnError
-from speech_rnn.feature_workers import MfccWorkers, mfcc_parallel
-from speech_rnn.features import mfcc
+from speech_rnn.feature_workers import FeatureWorkers, mfcc_parallel
+from speech_rnn.features import log_mel, mfcc
 
 SETTINGS = FeatureSettings(clip_length=2_000, n_mels=20, n_mfcc=13)
 
@@ -59,10 +59,22 @@ def test_rows_are_read_by_the_workers_and_scaled(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mfcc_parallel(FileOfClips(tmp_path / "clips.i16"), SETTINGS, 1), result)
 
 
+def test_log_mel_frames_are_made_likewise(tmp_path: Path) -> None:
+    whole = np.rint(noise(300) * 32_768).astype(np.int16)
+    whole.tofile(tmp_path / "clips.i16")
+
+    for workers in (1, 2):
+        with FeatureWorkers(FileOfClips(tmp_path / "clips.i16"), SETTINGS, workers, "log_mel") as at_work:
+            result = np.concatenate([block.copy() for _, block in at_work.blocks()])
+
+        assert at_work.shape == result.shape == (300, 10, 20)
+        np.testing.assert_array_equal(result, log_mel((whole / 32_768).astype(np.float32), SETTINGS))
+
+
 def test_workers_are_kept_for_a_second_round() -> None:
     samples = noise(300)
 
-    with MfccWorkers(samples, SETTINGS, 2) as workers:
+    with FeatureWorkers(samples, SETTINGS, 2) as workers:
         first = np.concatenate([block.copy() for _, block in workers.blocks()])
         samples[:] = samples[::-1].copy()
         second = np.concatenate([block.copy() for _, block in workers.blocks()])
@@ -98,7 +110,7 @@ def test_a_mistake_in_the_sound_or_the_rows_is_told_as_it_is(tmp_path: Path) -> 
 
 
 def test_a_killed_worker_is_told() -> None:
-    with MfccWorkers(noise(3_000), SETTINGS, 2) as workers:
+    with FeatureWorkers(noise(3_000), SETTINGS, 2) as workers:
         blocks = workers.blocks()
         next(blocks)
         for process in psutil.Process().children():
@@ -114,9 +126,9 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
     script.write_text(
         "import numpy as np\n"
         "from speech_rnn.config import FeatureSettings\n"
-        "from speech_rnn.feature_workers import MfccWorkers\n"
+        "from speech_rnn.feature_workers import FeatureWorkers\n"
         "if __name__ == '__main__':\n"
-        "    workers = MfccWorkers(np.zeros((300, 16_000), np.float32), FeatureSettings(), 2)\n"
+        "    workers = FeatureWorkers(np.zeros((300, 16_000), np.float32), FeatureSettings(), 2)\n"
         "    while True:\n"
         "        list(workers.blocks())\n"
         "        print('round', flush=True)\n"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,28 @@ from threadpoolctl import threadpool_limits
 
 from speech_rnn import audio, draws, features
 from speech_rnn.config import RunSettings
-from speech_rnn.data.augmentation import augment, mask, splice
+from speech_rnn.data.augmentation import NoiseFrames, bend, draw_bends, mask, splice
 from speech_rnn.data.clips import UNKNOWN, Part
 from speech_rnn.data.noise import NoiseBank
+from speech_rnn.data.renderings import Renderings
 from speech_rnn.data.store import Store, to_int16
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
+from speech_rnn.feature_cache import FeatureFile, cached_features
 from speech_rnn.processes import map_in_order, n_cores, process_pool
 
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]  # MFCC [n, frames, n_mfcc], labels [n]
+
+class Batch(NamedTuple):
+    """What is learned from at a time.
+
+    Attributes:
+        features: MFCC float32 [n, frames, n_mfcc].
+        labels: int64 [n].
+        words: int64 [n], which of the task's ``heard_words`` is said; -1 for noise, splices and words in reverse.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    words: NDArray[np.int64]
 
 
 class BatchMaker:
@@ -37,80 +51,113 @@ class BatchMaker:
         self.store, self.task, self.settings = store, task, settings
         self._partners = task.splice_partners()
         self._unknown = task.labels.index(UNKNOWN) if UNKNOWN in task.labels else -1
+        self._renderings = Renderings(store, settings.augmentation, settings.features.hop_length)
+        self._rendered: FeatureFile | None = None
+
+    def render(self) -> None:
+        """Make all renderings now, or find them in the cache; without this each is made when it is heard."""
+        if len(self._renderings):
+            self._rendered = FeatureFile(
+                cached_features(
+                    self._renderings,
+                    self.settings.features,
+                    self.store.cache,
+                    kind="log_mel",
+                    title="renderings",
+                )
+            )
 
     @cached_property
     def noise(self) -> NoiseBank:
         """The background noise of the store; every process maps it into its memory anew."""
         return NoiseBank(self.store.noise, self.store.sample_rate)
 
+    @cached_property
+    def _noise_frames(self) -> NoiseFrames:
+        return NoiseFrames(self.noise, self.settings.features)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "noise"}
+        return {name: value for name, value in vars(self).items() if name not in ("noise", "_noise_frames")}
 
     def waveforms(self, items: Items, part: Part, epoch: int) -> NDArray[np.float32]:
-        """The sound of some items: float32 [n, clip_length], full scale ±1; bent where they are for training."""
-        settings = self.settings
+        """The sound of some items, as it was recorded: float32 [n, clip_length], full scale ±1."""
         is_clip = items.clip >= 0
         sound = np.empty((len(items), self.store.clip_length), np.float32)
-        clips = self._clips(items.clip[is_clip])
-        if part == "training":
-            clips = self._spliced(clips, items[np.flatnonzero(is_clip)], epoch)
-            clips = augment(
-                clips,
-                items.key[is_clip],
-                seed=settings.training.seed,
-                epoch=epoch,
-                settings=settings.augmentation,
-                noise=self.noise,
-                sample_rate=self.store.sample_rate,
-            )
-        sound[is_clip] = clips
-        for row in np.flatnonzero(~is_clip):
-            seed = settings.training.seed if part == "training" else JUDGING_SEED
-            rng = draws.generator(seed, f"silence of {part}", epoch, int(items.key[row]))
-            sound[row] = self.noise.silence(
-                rng, sound.shape[1], part, settings.task.silence_low_db, settings.task.silence_high_db
-            )
+        sound[is_clip] = self.store.read(items.clip[is_clip]) * np.float32(1 / audio.FULL_SCALE_INT16)
+        sound[~is_clip] = self._silence(items.key[~is_clip], part, epoch)
         return sound
 
     def batch(self, items: Items, part: Part, epoch: int) -> Batch:
-        """MFCC float32 [n, frames, n_mfcc] and labels int64 [n] of some items."""
-        log_mel = features.log_mel(self.waveforms(items, part, epoch), self.settings.features)
+        """Some items as they are learned from; bent where they are for training."""
+        settings, words = self.settings.features, self.task.word_of(items.clip)
         if part == "training":
-            log_mel = mask(
-                log_mel,
-                items.key,
-                seed=self.settings.training.seed,
-                epoch=epoch,
-                settings=self.settings.augmentation,
-            )
-        return features.mfcc_from_log_mel(log_mel, self.settings.features), items.label
+            log_mel = self._bent(items, words, epoch)
+        else:
+            log_mel = features.log_mel(self.waveforms(items, part, epoch), settings)
+        return Batch(features.mfcc_from_log_mel(log_mel, settings), items.label, words)
 
-    def _clips(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.store.read(indices) * np.float32(1 / audio.FULL_SCALE_INT16)
+    def _bent(self, items: Items, words: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
+        """Log-mel of training items, bent and masked: float32 [n, frames, n_mels]; ``words`` as they are then."""
+        settings, seed = self.settings, self.settings.training.seed
+        bends = draw_bends(
+            items.key, seed=seed, epoch=epoch, settings=settings.augmentation, features=settings.features
+        )
+        is_clip = items.clip >= 0
+        bends = bends.of_speech(is_clip)
+        log_mel = np.empty((len(items), settings.features.n_frames, settings.features.n_mels), np.float32)
+        log_mel[is_clip] = self._log_mel(items.clip[is_clip], bends.rendering[is_clip])
+        silence = self._silence(items.key[~is_clip], "training", epoch)
+        log_mel[~is_clip] = features.log_mel(silence, settings.features)
+        words[self._disguise(log_mel, items, bends.rendering, epoch)] = -1
+        beside = np.flatnonzero(~np.isnan(bends.neighbour))
+        partners = self._partners[(bends.neighbour[beside] * len(self._partners)).astype(np.int64)]
+        log_mel = bend(
+            log_mel,
+            bends,
+            settings.features,
+            neighbours=self._log_mel(partners, bends.rendering[beside]),
+            noise=self._noise_frames,
+        )
+        return mask(log_mel, items.key, seed=seed, epoch=epoch, settings=settings.augmentation)
 
-    def _spliced(self, clips: NDArray[np.float32], items: Items, epoch: int) -> NDArray[np.float32]:
-        """Some clips of the unknown replaced by the halves of two words."""
-        seed, probability = self.settings.training.seed, self.settings.augmentation.splice_probability
-        rows, pairs = [], []
-        for row in np.flatnonzero(items.label == self._unknown) if probability else []:
-            rng = draws.generator(seed, "whether to splice", epoch, int(items.key[row]))
-            if rng.random() < probability:
+    def _log_mel(self, clips: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows = self._renderings.rows(clips, numbers)
+        if self._rendered is not None:
+            return self._rendered.read(rows)
+        sound = self._renderings.read(rows) * np.float32(1 / audio.FULL_SCALE_INT16)
+        return features.log_mel(sound, self.settings.features)
+
+    def _silence(self, keys: NDArray[np.int64], part: Part, epoch: int) -> NDArray[np.float32]:
+        """Stretches of background noise: float32 [n, clip_length], full scale ±1."""
+        task, length = self.settings.task, self.store.clip_length
+        seed = self.settings.training.seed if part == "training" else JUDGING_SEED
+        sound = np.empty((len(keys), length), np.float32)
+        for row, key in zip(sound, keys.tolist(), strict=True):
+            rng = draws.generator(seed, f"silence of {part}", epoch, key)
+            row[:] = self.noise.silence(rng, length, part, task.silence_low_db, task.silence_high_db)
+        return sound
+
+    def _disguise(
+        self, log_mel: NDArray[np.float32], items: Items, numbers: NDArray[np.int64], epoch: int
+    ) -> list[int]:
+        """Some clips of the unknown replaced by the halves of two words, or reversed, in place; returns which."""
+        disguised: list[int] = []
+        augmentation, seed = self.settings.augmentation, self.settings.training.seed
+        spliced, reversed_ = augmentation.splice_probability, augmentation.reverse_probability
+        rows = np.flatnonzero(items.label == self._unknown) if spliced + reversed_ else np.empty(0, np.int64)
+        for row, rng in zip(rows.tolist(), draws.generators(seed, "disguise", epoch, items.key[rows]), strict=True):
+            which, shares = rng.random(), rng.random(2)
+            if which < spliced:
                 pair = rng.choice(self._partners, 2)
                 # Two halves of one word would be that word.
                 if self.store.clips[pair[0]].word != self.store.clips[pair[1]].word:
-                    rows.append(row)
-                    pairs.append(pair)
-        if rows:
-            first, second = np.array(pairs, np.int64).T
-            clips[rows] = splice(
-                self._clips(first),
-                self._clips(second),
-                items.key[rows],
-                seed=seed,
-                epoch=epoch,
-                sample_rate=self.store.sample_rate,
-            )
-        return clips
+                    first, second = self._log_mel(pair, np.repeat(numbers[row], 2))
+                    log_mel[row] = splice(first, second, shares, self.settings.features)
+                    disguised.append(row)
+            elif which < spliced + reversed_:
+                log_mel[row] = log_mel[row, ::-1].copy()
+                disguised.append(row)
+        return disguised
 
 
 class PartRows:

@@ -16,8 +16,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from speech_rnn.data.augmentation import active_rms
 from speech_rnn.data.clips import Part
+from speech_rnn.data.level import active_rms
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.room import N_ROOMS, reverberate
 from speech_rnn.draws import generator

@@ -16,9 +16,9 @@ from speech_rnn.draws import generator
 _BOUNDS: dict[Part, tuple[float, float]] = {"training": (0.0, 0.8), "validation": (0.8, 0.9), "testing": (0.9, 1.0)}
 _SHORTEST_RECORDING = 10  # samples: gives each part at least one
 # Below two steps of 16 bits a stretch is rounding, not sound; lifted to unit level it would be a train of clicks.
-_SILENT_RMS = 2.0
+SILENT_RMS = 2.0
 # Few recordings are not all the noise there is: a model that trained on six took half of generated noise for words.
-_GENERATED_SHARE = 0.25
+GENERATED_SHARE = 0.25
 _GENERATED_S = 60
 _GENERATED_RMS = 3_000.0
 # Power falls by this exponent of the frequency: white, pink, brown.
@@ -55,14 +55,21 @@ class NoiseBank:
             float32 [length], without offset, RMS 1. Where the recording is digitally silent, generated noise; in
             training now and then all the same.
         """
-        if self.recordings and not (part == "training" and rng.random() < _GENERATED_SHARE):
+        if self.recordings and not (part == "training" and rng.random() < GENERATED_SHARE):
             noise, rms = _stretch(self.recordings, rng, length, part)
-            if rms >= _SILENT_RMS:
+            if rms >= SILENT_RMS:
                 noise *= np.float32(1.0 / rms)
                 return noise
         noise, rms = _stretch(generated_noises(self.sample_rate), rng, length, part)
         noise *= np.float32(1.0 / max(rms, 1.0))
         return noise
+
+    def shares(self, part: Part) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int16]]]:
+        """A part's share of each recording, and of each generated noise: int16 [samples] each, any length."""
+        return (
+            [_share(recording, part) for recording in self.recordings],
+            [_share(noise, part) for noise in generated_noises(self.sample_rate)],
+        )
 
     def silence(
         self, rng: np.random.Generator, length: int, part: Part, low_db: float, high_db: float
@@ -89,16 +96,19 @@ def _stretch(
     recordings: Sequence[NDArray[np.int16]], rng: np.random.Generator, length: int, part: Part
 ) -> tuple[NDArray[np.float32], float]:
     """A stretch without offset in steps of 16 bits, float32 [length], and its RMS."""
-    recording = recordings[int(rng.integers(len(recordings)))]
-    low, high = _BOUNDS[part]
-    begin, end = int(low * len(recording)), int(high * len(recording))
-    start = begin + int(rng.integers(max(1, end - begin - length + 1)))
+    share = _share(recordings[int(rng.integers(len(recordings)))], part)
+    start = int(rng.integers(max(1, len(share) - length + 1)))
     # np.array, not asarray: what comes out of a memory map must be plain memory.
-    noise = np.array(recording[start : min(start + length, end)], dtype=np.float32)
+    noise = np.array(share[start : start + length], dtype=np.float32)
     if len(noise) < length:
         noise = np.resize(noise, length)
     noise -= np.add.reduce(noise) / np.float32(length)
     return noise, sqrt(float(noise.dot(noise)) / length)
+
+
+def _share(recording: NDArray[np.int16], part: Part) -> NDArray[np.int16]:
+    low, high = _BOUNDS[part]
+    return recording[int(low * len(recording)) : int(high * len(recording))]
 
 
 @lru_cache(maxsize=2)

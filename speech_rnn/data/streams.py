@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import FULL_SCALE_INT16
-from speech_rnn.data.augmentation import active_rms
 from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
+from speech_rnn.data.level import active_rms
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.store import Store
 from speech_rnn.data.stream_settings import StreamSettings

@@ -28,5 +28,4 @@ def calibration_features(run: Run, store: Store) -> NDArray[np.float32]:
     """
     task = Task.to_learn(run.settings.task, store.clips)
     items = task.items("training", 0, run.settings.training.seed)[:CLIPS]
-    mfcc, _ = BatchMaker(store, task, run.settings).batch(items, "training", 0)
-    return mfcc
+    return BatchMaker(store, task, run.settings).batch(items, "training", 0).features

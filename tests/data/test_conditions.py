@@ -5,8 +5,8 @@ import pytest
 import scipy.signal
 from numpy.typing import NDArray
 
-from speech_rnn.data.augmentation import active_rms
 from speech_rnn.data.conditions import CONDITIONS, under_condition
+from speech_rnn.data.level import active_rms
 from speech_rnn.data.noise import NoiseBank
 from tests.spoken import spoken
 

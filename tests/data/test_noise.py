@@ -62,6 +62,20 @@ def test_a_part_hears_only_its_own_stretch_of_a_recording(part: Part, begin: int
         assert recorded == 100
 
 
+@pytest.mark.parametrize(("part", "begin", "end"), [("training", 0, 8), ("validation", 8, 9), ("testing", 9, 10)])
+def test_the_shares_of_a_part_are_its_tenths_of_every_recording_and_generated_noise(
+    part: Part, begin: int, end: int
+) -> None:
+    recordings = [white(10_000), white(20, seed=1), white(9, seed=2)]
+
+    recorded, generated = NoiseBank(recordings, 8_000).shares(part)
+
+    for found, whole in zip(recorded, recordings[:2], strict=True):
+        np.testing.assert_array_equal(found, whole[len(whole) * begin // 10 : len(whole) * end // 10])
+    for found, whole in zip(generated, generated_noises(8_000), strict=True):
+        np.testing.assert_array_equal(found, whole[len(whole) * begin // 10 : len(whole) * end // 10])
+
+
 def test_every_recording_is_used() -> None:
     periods = ([1_000, -1_000], [1_000, 1_000, -1_000, -1_000])
     bank = NoiseBank([np.tile(np.array(period, dtype=np.int16), 5_000) for period in periods], 16_000)
