@@ -18,7 +18,7 @@ from speech_rnn import atomic
 from speech_rnn.errors import ModelError
 
 # What NumPy's and Python's readers raise, each where a byte of the archive is another: of a name, a length, a version.
-_DAMAGES = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
+DAMAGES = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 class Variable(Protocol):
@@ -75,6 +75,6 @@ def read(path: Path) -> tuple[dict[str, Any], list[NDArray[Any]]]:
             return state, [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; take a folder that speech-rnn train has written") from None
-    except _DAMAGES as error:
+    except DAMAGES as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} is damaged ({reason}); train again") from None

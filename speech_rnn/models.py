@@ -111,6 +111,21 @@ def build_in_a_row(classifier: keras.Model, n_clips: int) -> keras.Model:
     return keras.Model(inputs, classifier.get_layer("logits")(ends), name=f"{classifier.name}_in_a_row")
 
 
+def build_with_words(classifier: keras.Model, n_words: int) -> keras.Model:
+    """A classifier's twin with a second output, which is only there to be trained; it shares the weights.
+
+    Args:
+        classifier: made by :func:`build_classifier`.
+        n_words: what the second output tells apart, at least 1.
+
+    Returns:
+        A functional model: MFCC float32 [batch, n_frames, n_mfcc] -> logits float32 [batch, n_labels] and
+        [batch, n_words], both from the last state.
+    """
+    words = keras.layers.Dense(n_words, dtype="float32", name="words")(classifier.get_layer("logits").input)
+    return keras.Model(classifier.input, [classifier.output, words], name=f"{classifier.name}_with_words")
+
+
 def recurrent_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The recurrent layers of a classifier, first to last."""
     return [layer for layer in model.layers if layer.name.startswith("recurrent_")]

@@ -52,6 +52,7 @@ class RunRecord(Settings):
         sources: the recordings.
         clips: number of items a training epoch hears.
         begun_from: SHA-256 of the weights that the run began with; empty where they were drawn.
+        taught_by: SHA-256 of the weights of a teacher; empty where there was none.
         made_with: versions of the libraries.
     """
 
@@ -61,6 +62,7 @@ class RunRecord(Settings):
     sources: Annotated[tuple[SourceRecord, ...], Field(strict=False)]
     clips: int
     begun_from: str = ""
+    taught_by: str = ""
     made_with: dict[str, str]
 
     @property
@@ -171,7 +173,9 @@ def new_record(
     labels: tuple[str, ...],
     sources: Sequence[SourceRecord],
     clips: int,
+    *,
     begun_from: str = "",
+    taught_by: str = "",
 ) -> RunRecord:
     """The record of a run that begins now."""
     libraries = ("speech-rnn", "keras", "tensorflow", "librosa", "numpy")
@@ -182,6 +186,7 @@ def new_record(
         sources=tuple(sources),
         clips=clips,
         begun_from=begun_from,
+        taught_by=taught_by,
         made_with={library: version(library) for library in libraries},
     )
 

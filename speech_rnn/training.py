@@ -26,23 +26,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
-from speech_rnn.config import RunSettings, TrainingSettings
-from speech_rnn.data.batches import BatchMaker, BatchWorkers, PartRows
+from speech_rnn.config import ModelSettings, RunSettings, TrainingSettings
+from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
 from speech_rnn.data.clips import Source
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.feature_cache import cached_features
-from speech_rnn.models import build_in_a_row, check_cell
+from speech_rnn.models import build_in_a_row, build_with_words, check_cell
 from speech_rnn.progress import progress
-from speech_rnn.runs import Run, RunRecord, SourceRecord, classifier_of, new_record, write_record
+from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
 from speech_rnn.settings import Settings
+from speech_rnn.trained import Trained, normalization_of
 
 CHECKPOINT_EVERY_S = 60.0
 INITIAL = "initial.npz"
+TEACHER = "teacher.npz"
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
-USUAL_CLIPS_HEARD = 1_450_000  # in a whole run, whatever the number of clips
 USUAL_EPOCHS = (40, 150)
 
 
@@ -99,15 +100,15 @@ def refuse_taken(folder: Path) -> None:
         raise ModelError(f"{folder} can't be made, {nearest} is no folder to write in; give another -o folder")
 
 
-def with_usual_epochs(settings: RunSettings, store: Store) -> RunSettings:
-    """Settings with so many epochs that about 1.45 million clips are heard: few recordings are heard more often.
+def with_usual_epochs(settings: RunSettings, store: Store, clips_heard: int) -> RunSettings:
+    """Settings with so many epochs that about so many clips are heard: few recordings are heard more often.
 
     Raises:
         DataError: the task's words aren't there.
     """
     clips = len(Task.to_learn(settings.task, store.clips).items("training", 0, settings.training.seed))
     fewest, most = USUAL_EPOCHS
-    epochs = min(max(math.ceil(USUAL_CLIPS_HEARD / max(clips, 1)), fewest), most)
+    epochs = min(max(math.ceil(clips_heard / max(clips, 1)), fewest), most)
     return settings.changed(training=settings.training.changed(epochs=epochs))
 
 
@@ -118,7 +119,8 @@ def start(
     names: Sequence[str],
     store: Store,
     *,
-    begin_from: Run | None = None,
+    begin_from: Trained | None = None,
+    teacher: Trained | None = None,
 ) -> RunRecord:
     """Lay down a new run; :func:`train` then runs it.
 
@@ -128,10 +130,12 @@ def start(
         sources: the recordings.
         names: what opens them again, one each.
         store: of those sources.
-        begin_from: a trained run whose weights and normalization this one begins with; drawn where not given.
+        begin_from: a trained classifier whose weights and normalization this one begins with; drawn where not given.
+        teacher: a trained classifier whose scores this one learns, beside the labels.
 
     Raises:
-        ModelError: there is a run in the folder, the cell is unknown, or the run to begin from is of another kind.
+        ModelError: there is a run in the folder, the cell is unknown, or the run to begin from, or the teacher, is of
+            another kind.
         DataError: the task's words aren't there.
     """
     refuse_taken(folder)
@@ -144,34 +148,47 @@ def start(
         SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
         for name, source in zip(names, sources, strict=True)
     ]
-    if begin_from is not None:
-        _check_alike(begin_from, settings, task.labels)
+    for other, what in ((begin_from, ("labels", "features", "model")), (teacher, ("labels", "features"))):
+        if other is not None:
+            _check_alike(other, settings, task.labels, what)
     folder.mkdir(parents=True, exist_ok=True)
-    digest = "" if begin_from is None else _keep_initial(folder, begin_from)
-    record = new_record(settings, task.labels, records, len(items), digest)
+    record = new_record(
+        settings,
+        task.labels,
+        records,
+        len(items),
+        begun_from="" if begin_from is None else _keep(folder / INITIAL, begin_from),
+        taught_by="" if teacher is None else _keep(folder / TEACHER, teacher),
+    )
     write_record(folder, record)
     return record
 
 
-def _check_alike(run: Run, settings: RunSettings, labels: tuple[str, ...]) -> None:
-    """Raise :class:`ModelError` where a run's weights don't fit a new one."""
-    for what, theirs, ours in (
-        ("labels", run.labels, labels),
-        ("features", run.settings.features, settings.features),
-        ("model", run.settings.model, settings.model),
-    ):
-        if theirs != ours:
+def _check_alike(other: Trained, settings: RunSettings, labels: tuple[str, ...], what: Sequence[str]) -> None:
+    """Raise :class:`ModelError` where another classifier's weights or scores don't fit a new run."""
+    ours = {"labels": labels, "features": settings.features, "model": settings.model}
+    for name in what:
+        if getattr(other, name) != ours[name]:
             raise ModelError(
-                f"{run.folder} has other {what} than this run, so this run can't begin from it; make them the same"
+                f"{other.name} has other {name} than this run, which can't begin from it or learn from it; "
+                "make them the same"
             )
 
 
-def _keep_initial(folder: Path, run: Run) -> str:
-    """The weights that a run begins with, kept in its folder; returns their digest."""
-    normalization = run.classifier.get_layer("normalization")
-    mean, variance = (np.asarray(part, np.float32).reshape(-1) for part in (normalization.mean, normalization.variance))
-    checkpoint.save(folder / INITIAL, run.classifier.weights, {"mean": mean.tolist(), "variance": variance.tolist()})
-    return hashlib.sha256((folder / INITIAL).read_bytes()).hexdigest()
+def _keep(path: Path, other: Trained) -> str:
+    """Another classifier's weights, kept in a run's folder; returns their digest."""
+    state = {name: values.tolist() for name, values in normalization_of(other.classifier).items()}
+    checkpoint.save(path, other.classifier.weights, {**state, "model": other.model.model_dump(mode="json")})
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _kept(path: Path, record: RunRecord) -> keras.Model:
+    """The classifier that :func:`_keep` kept."""
+    state, _ = checkpoint.read(path)
+    model = ModelSettings(**state["model"])
+    classifier = classifier_of(record.changed(settings=record.settings.changed(model=model)), state)
+    checkpoint.load(path, classifier.weights)
+    return classifier
 
 
 def train(
@@ -202,6 +219,7 @@ def train(
     if task.labels != record.labels:
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
     maker = BatchMaker(store, task, settings)
+    maker.render()
     with (
         _alone(folder),
         _interruptible(folder),
@@ -229,11 +247,16 @@ class _Trainer:
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         # The same weights; what is trained hears clips in a row.
         self.rows = self.settings.clips_in_a_row
-        self.learner = self.model if self.rows == 1 else build_in_a_row(self.model, self.rows)
-        self.learner.compile(
-            self.optimizer, keras.losses.CategoricalCrossentropy(True, label_smoothing=self.settings.label_smoothing)
-        )
-        self.optimizer.build(self.model.trainable_variables)
+        self.n_words = len(self.task.heard_words) if self.settings.word_weight and self.rows == 1 else 0
+        self.teacher = _kept(folder / TEACHER, record) if record.taught_by else None
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        if self.n_words:
+            self.learner = build_with_words(self.model, self.n_words)
+            self.learner.compile(self.optimizer, [loss, loss], loss_weights=[1.0, self.settings.word_weight])
+        else:
+            self.learner = self.model if self.rows == 1 else build_in_a_row(self.model, self.rows)
+            self.learner.compile(self.optimizer, loss)
+        self.optimizer.build(self.learner.trainable_variables)
         if self.resumed:
             checkpoint.load(self._checkpoint, self._variables)
         elif record.begun_from:
@@ -270,8 +293,8 @@ class _Trainer:
         )
         last = saved = time.monotonic()
         with progress(f"epoch {epoch + 1} of {self.settings.epochs}", self.steps_an_epoch - done) as bar:
-            for features, labels in batches:
-                loss = self._step(features, labels)
+            for batch in batches:
+                loss = self._step(batch)
                 if not math.isfinite(loss):
                     raise ModelError(
                         f"the loss became {loss} at step {state.step}; a learning rate below "
@@ -279,7 +302,7 @@ class _Trainer:
                     )
                 now = time.monotonic()
                 state.step += 1
-                state.loss_sum += loss * len(labels)
+                state.loss_sum += loss * len(batch.labels)
                 state.seconds, last = state.seconds + now - last, now
                 bar.advance()
                 if stopped():
@@ -289,17 +312,32 @@ class _Trainer:
                     self._save_checkpoint()
                     saved = now
 
-    def _step(self, features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    def _step(self, batch: Batch) -> float:
         """One step of the optimizer; the mean loss of the batch."""
-        targets = np.eye(len(self.task.labels), dtype=np.float32)[labels]
+        features, targets = batch.features, self._targets(batch)
+        self.learner.reset_metrics()
+        if self.n_words:
+            # A row of zeros where there is no word: its cross-entropy is 0.
+            words = np.eye(self.n_words + 1, dtype=np.float32)[batch.words][:, : self.n_words]
+            return float(self.learner.train_on_batch(features, [targets, words])[0])
         if self.rows > 1:
             # An epoch's last clips that fill no row are left out, and fewer than a row repeated; they are others in
             # each epoch.
             n = max(1, len(features) // self.rows)
             kept = np.resize(np.arange(len(features)), n * self.rows)
             features, targets = (part[kept].reshape(n, self.rows, *part.shape[1:]) for part in (features, targets))
-        self.learner.reset_metrics()
         return float(self.learner.train_on_batch(features, targets))
+
+    def _targets(self, batch: Batch) -> NDArray[np.float32]:
+        """What the scores are to be, float32 [n, labels]: the label, smoothed, and what a teacher says."""
+        n_labels, smoothing = len(self.task.labels), self.settings.label_smoothing
+        targets = np.eye(n_labels, dtype=np.float32)[batch.labels] * (1 - smoothing) + smoothing / n_labels
+        if self.teacher is not None:
+            logits = np.asarray(self.teacher.predict_on_batch(batch.features), np.float32)
+            scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+            scores /= scores.sum(axis=1, keepdims=True)
+            targets += self.settings.teacher_weight * (scores - targets)
+        return targets.astype(np.float32)
 
     def _finish_epoch(self, epoch: int) -> Epoch:
         """Validate, keep the weights if they are the best, save; in an order in which a kill anywhere is harmless."""
@@ -358,8 +396,8 @@ class _Trainer:
             return _State(0, 0.0, 0.0, [], initial["mean"], initial["variance"])
         items = self.task.items("training", 0, self.settings.seed)[:NORMALIZATION_ITEMS]
         n, total, squares = 0, np.zeros(1), np.zeros(1)
-        for features, _ in self.workers.batches(items, "training", batch_size=self.settings.batch_size):
-            wide = features.astype(np.float64)
+        for batch in self.workers.batches(items, "training", batch_size=self.settings.batch_size):
+            wide = batch.features.astype(np.float64)
             n += wide.shape[0] * wide.shape[1]
             total, squares = total + wide.sum(axis=(0, 1)), squares + np.square(wide).sum(axis=(0, 1))
         mean = total / n

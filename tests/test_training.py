@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint, training
 from speech_rnn.config import RunSettings
-from speech_rnn.data.batches import BatchMaker
+from speech_rnn.data.batches import Batch, BatchMaker
 from speech_rnn.data.clips import Part
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError, ModelError
-from speech_rnn.runs import Run, RunRecord, load_run
+from speech_rnn.runs import RunRecord, load_run
+from speech_rnn.trained import Trained, open_trained
 from speech_rnn.training import Epoch, Interrupted, start, train
 from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 
@@ -38,8 +39,8 @@ class Recordings:
         self.source = FolderSource(write_tones(folder / "tones"))
         self.store = open_store([self.source], FEATURES, folder / "cache")
 
-    def start(self, folder: Path, settings: RunSettings, begin_from: Run | None = None) -> Path:
-        start(folder, settings, [self.source], [self.source.title], self.store, begin_from=begin_from)
+    def start(self, folder: Path, settings: RunSettings, **others: Trained | None) -> Path:
+        start(folder, settings, [self.source], [self.source.title], self.store, **others)
         return folder
 
     def run(self, folder: Path, settings: RunSettings, workers: int = 0) -> Path:
@@ -171,7 +172,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(
     )
     items = maker.task.items("validation", 0, run.settings.training.seed)
 
-    mfcc, labels = maker.batch(items, "validation", 0)
+    mfcc, labels, _ = maker.batch(items, "validation", 0)
     logits = np.asarray(run.classifier(mfcc, training=False), np.float64)
 
     best = max(run.history, key=lambda entry: (entry["validation_accuracy"], -entry["validation_loss"]))
@@ -346,7 +347,7 @@ def test_clips_in_a_row_are_learned_together_and_a_stopped_run_of_them_is_the_sa
 
 @pytest.mark.usefixtures("eager")
 def test_a_run_can_begin_with_the_weights_of_another(recordings_of_tones: Recordings, tmp_path: Path) -> None:
-    first = load_run(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1)))
+    first = open_trained(str(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1))))
     still = small_settings(epochs=1, learning_rate=1e-12, weight_decay=0.0)
 
     folder = recordings_of_tones.start(tmp_path / "second", still, begin_from=first)
@@ -361,9 +362,9 @@ def test_a_run_can_begin_with_the_weights_of_another(recordings_of_tones: Record
 
 
 def test_a_run_of_another_kind_is_not_begun_from(recordings_of_tones: Recordings, tmp_path: Path) -> None:
-    first = load_run(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1)))
+    first = open_trained(str(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1))))
 
-    with pytest.raises(ModelError, match="first has other model than this run, so this run can't begin from it"):
+    with pytest.raises(ModelError, match="first has other model than this run, which can't begin from it"):
         recordings_of_tones.start(tmp_path / "second", small_settings("gru"), begin_from=first)
 
     assert not (tmp_path / "second").exists()
@@ -405,11 +406,10 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy_and_keeps_what_was_
     folder = recordings_of_tones.start(tmp_path / "run", small_settings())
     batch = BatchMaker.batch
 
-    def spoiled(
-        self: BatchMaker, items: Items, part: Part, epoch: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        mfcc, labels = batch(self, items, part, epoch)
-        return (mfcc * np.float32(np.nan), labels) if part == "training" and epoch == 1 else (mfcc, labels)
+    def spoiled(self: BatchMaker, items: Items, part: Part, epoch: int) -> Batch:
+        made = batch(self, items, part, epoch)
+        spoils = part == "training" and epoch == 1
+        return made._replace(features=made.features * np.float32(np.nan)) if spoils else made
 
     monkeypatch.setattr(BatchMaker, "batch", spoiled)
     with pytest.raises(ModelError, match=r"the loss became nan at step 3; a learning rate below 0\.05 is the remedy"):
@@ -526,3 +526,62 @@ def test_a_checkpoint_of_another_version_is_refused(recordings_of_tones: Recordi
 
     with pytest.raises(ModelError, match=r"checkpoint\.npz is of another version"):
         train(folder, recordings_of_tones.store, workers=0)
+
+
+@pytest.mark.usefixtures("eager", "ctrl_c")
+def test_a_second_output_for_words_is_learned_with_the_labels_and_not_kept(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, without = small_settings("gru", word_weight=0.5), small_settings("gru", word_weight=0.0)
+    whole = recordings_of_tones.run(tmp_path / "whole", settings)
+    alone = recordings_of_tones.run(tmp_path / "alone", without)
+    folder = recordings_of_tones.start(tmp_path / "stopped", settings)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(BatchMaker, "batch", interrupt(5))
+        train(folder, recordings_of_tones.store, workers=0)
+
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert_same_run(folder, whole)
+    shapes = [[array.shape for array in checkpoint.read(run / "final.npz")[1]] for run in (whole, alone)]
+    assert shapes[0] == shapes[1]
+    assert arrays(whole / "final.npz") != arrays(alone / "final.npz")
+    n_words = 3
+    heads = [array for array in checkpoint.read(whole / "checkpoint.npz")[1] if array.shape == (4, n_words)]
+    assert len(heads) == 3  # the weights, and AdamW's two moments of them
+    assert history(whole)[0]["loss"] > history(alone)[0]["loss"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_teacher_s_scores_are_learned_where_they_weigh_all(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    teacher = open_trained(str(recordings_of_tones.run(tmp_path / "teacher", small_settings("gru"))))
+    settings = small_settings("rnn", teacher_weight=1.0, word_weight=0.0, epochs=1)
+    folder = recordings_of_tones.start(tmp_path / "pupil", settings, teacher=teacher)
+    targets: list[NDArray[np.float32]] = []
+    batches: list[NDArray[np.float32]] = []
+    step = keras.Model.train_on_batch
+
+    def watched(model: keras.Model, x: NDArray[np.float32], y: NDArray[np.float32]) -> Any:
+        batches.append(x)
+        targets.append(y)
+        return step(model, x, y)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "train_on_batch", watched)
+        train(folder, recordings_of_tones.store, workers=0)
+
+    assert RunRecord.read(folder).taught_by == hashlib.sha256((folder / "teacher.npz").read_bytes()).hexdigest()
+    for x, y in zip(batches, targets, strict=True):
+        expected = keras.ops.softmax(teacher.classifier(x))
+        np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_teacher_of_other_labels_is_refused(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    settings = small_settings("gru", epochs=1)
+    other = settings.changed(task=settings.task.changed(labels=("low",)))
+    teacher = open_trained(str(recordings_of_tones.run(tmp_path / "teacher", other)))
+
+    with pytest.raises(ModelError, match="has other labels than this run, which can't begin from it or learn from it"):
+        recordings_of_tones.start(tmp_path / "pupil", settings, teacher=teacher)
+    assert not (tmp_path / "pupil").exists()

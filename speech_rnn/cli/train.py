@@ -11,6 +11,7 @@ import click
 from speech_rnn.cli.options import cache_option, data_option, workers_option
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.errors import SettingsError
+from speech_rnn.presets import SIZES, USUAL_CLIPS_HEARD, Preset, Size, preset
 from speech_rnn.quiet import quiet
 
 # Options that are settings by another name: option -> part and field.
@@ -67,6 +68,12 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
 @click.option(
     "--silence", type=float, metavar="SHARE", help="Clips of background noise, relative to those of the words."
 )
+@click.option(
+    "--preset",
+    "size",
+    type=click.Choice(SIZES),
+    help="The recipe of a shipped model: int8 for a board in 32, 80 or 500 kB; other options go before it.",
+)
 @click.option("--units", type=int, help="Units of a recurrent layer.  [default: 160]")
 @click.option("--layers", type=int, help="Recurrent layers.  [default: 2]")
 @click.option(
@@ -90,6 +97,11 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
     type=click.Path(path_type=Path),
     metavar="RUN",
     help="Begin with the best weights of a trained run, and with its settings.",
+)
+@click.option(
+    "--teacher",
+    metavar="MODEL|RUN",
+    help="Learn the scores of a trained one too, a larger one for instance, of the same labels and features.",
 )
 @click.option("--no-augmentation", is_flag=True, help="Leave the training clips as they are.")
 @click.option(
@@ -126,11 +138,13 @@ def command(
     sources: tuple[str, ...],
     f_max: float | str | None,
     no_augmentation: bool,
+    size: Size | None,
     settings_file: Path | None,
     assignments: tuple[str, ...],
     output: Path | None,
     resume: Path | None,
     begin_from: Path | None,
+    teacher: str | None,
     cache: Path,
     workers: int | None,
     **options: Any,
@@ -147,7 +161,17 @@ def command(
     """
     given = sorted(name for name, value in options.items() if value is not None)
     if resume is not None:
-        if sources or given or f_max or assignments or settings_file or output or no_augmentation or begin_from:
+        if (
+            sources
+            or given
+            or f_max
+            or assignments
+            or settings_file
+            or output
+            or no_augmentation
+            or begin_from
+            or teacher
+        ):
             raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
         with quiet():
             from speech_rnn.cli.training_report import resume_run
@@ -164,7 +188,8 @@ def command(
     auto_f_max = f_max == "auto" or (f_max is None and settings_file is None and "features.f_max" not in assigned)
     auto_epochs = options["epochs"] is None and settings_file is None and "training.epochs" not in assigned
     f_max = "auto" if auto_f_max else f_max
-    settings = _settings(settings_file, no_augmentation, assignments, {"f_max": f_max, **options})
+    recipe = None if size is None else preset(size, options["cell"] or RunSettings().model.cell)
+    settings = _settings(settings_file, recipe, no_augmentation, assignments, {"f_max": f_max, **options})
     if output is None:
         labels = settings.task.labels
         output = Path("runs") / f"{settings.model.cell}-{labels if isinstance(labels, str) else len(labels)}"
@@ -172,14 +197,26 @@ def command(
         from speech_rnn.cli.training_report import new_run
 
     new_run(
-        output, sources, settings, cache, workers, auto_f_max=auto_f_max, auto_epochs=auto_epochs, begin_from=begin_from
+        output,
+        sources,
+        settings,
+        cache,
+        workers,
+        auto_f_max=auto_f_max,
+        clips_heard=None if not auto_epochs else recipe.clips_heard if recipe else USUAL_CLIPS_HEARD,
+        begin_from=begin_from,
+        teacher=teacher,
     )
 
 
 def _settings(
-    file: Path | None, no_augmentation: bool, assignments: tuple[str, ...], options: dict[str, Any]
+    file: Path | None,
+    recipe: Preset | None,
+    no_augmentation: bool,
+    assignments: tuple[str, ...],
+    options: dict[str, Any],
 ) -> RunSettings:
-    """The settings of a file, then of the options, then of ``--set``; checked together, so their order is free."""
+    """The settings of a file, then of a preset, of options, of ``--set``; checked together, so their order is free."""
     if file is None:
         settings = RunSettings()
     else:
@@ -190,6 +227,8 @@ def _settings(
     if no_augmentation:
         settings = settings.changed(augmentation=AugmentationSettings.off())
     values: dict[str, dict[str, Any]] = {name: {} for name in RunSettings.model_fields}
+    for part, fields in recipe.settings.items() if recipe else ():
+        values[part].update(fields)
     for option, value in options.items():
         if value is not None and value != "auto":
             part, field = _FIELDS[option]

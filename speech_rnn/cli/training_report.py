@@ -15,7 +15,8 @@ from speech_rnn.evaluation import wilson_interval
 from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
 from speech_rnn.progress import duration
-from speech_rnn.runs import RunRecord, load_run
+from speech_rnn.runs import RunRecord
+from speech_rnn.trained import open_trained
 
 
 def new_run(
@@ -26,11 +27,13 @@ def new_run(
     workers: int | None,
     *,
     auto_f_max: bool,
-    auto_epochs: bool,
+    clips_heard: int | None,
     begin_from: Path | None = None,
+    teacher: str | None = None,
 ) -> None:
-    """Prepare, lay down and run a run."""
-    initial = None if begin_from is None else load_run(begin_from)
+    """Prepare, lay down and run a run; with ``clips_heard`` the epochs follow from the number of clips."""
+    initial = None if begin_from is None else open_trained(str(begin_from))
+    teaching = None if teacher is None else open_trained(teacher)
     training.refuse_taken(folder)
     check_cell(settings.model.cell)  # before minutes of decoding
     prepared = prepare(names, settings, cache, auto_f_max=auto_f_max)
@@ -39,8 +42,12 @@ def new_run(
     features = prepared.settings.features
     if features.f_max != settings.features.f_max:
         print(f"f_max is {features.f_max:.0f} Hz: some of the recordings carry nothing above")
-    settings = training.with_usual_epochs(prepared.settings, prepared.store) if auto_epochs else prepared.settings
-    record = training.start(folder, settings, prepared.sources, prepared.names, prepared.store, begin_from=initial)
+    settings = prepared.settings
+    if clips_heard is not None:
+        settings = training.with_usual_epochs(settings, prepared.store, clips_heard)
+    record = training.start(
+        folder, settings, prepared.sources, prepared.names, prepared.store, begin_from=initial, teacher=teaching
+    )
     _run(folder, record, prepared.store, workers)
 
 

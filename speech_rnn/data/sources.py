@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from speech_rnn.data.clips import Source
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn.data.clips import Clip, Source
 from speech_rnn.data.corpus import CorpusSource
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.tfds_source import TfdsSource
 from speech_rnn.errors import DataError
+
+OTHER = "other:"
+
+
+class OtherWords:
+    """A source none of whose words is to be recognized; they are named ``_folder:word``."""
+
+    def __init__(self, source: Source) -> None:
+        """Stand before a source."""
+        self._source = source
+        self.title, self.synthetic, self.noises = f"{OTHER}{source.title}", source.synthetic, source.noises
+        name = Path(source.title).name
+        self.clips: Sequence[Clip] = tuple(
+            # Words that begin with _ are never labels; where the source doesn't tell the word, it stays so.
+            clip if clip.word.startswith("_") else replace(clip, word=f"_{name}:{clip.word}")
+            for clip in source.clips
+        )
+
+    @property
+    def origin(self) -> str:
+        """The source's own."""
+        return self._source.origin
+
+    def digest(self) -> str:
+        """Another one than the source's own, since the words have other names."""
+        return hashlib.sha256(f"{OTHER}{self._source.digest()}".encode()).hexdigest()
+
+    def waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
+        """The source's own."""
+        return self._source.waveforms(sample_rate)
+
+    def noise_waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
+        """The source's own."""
+        return self._source.noise_waveforms(sample_rate)
 
 
 def open_source(name: str) -> Source:
@@ -17,11 +56,14 @@ def open_source(name: str) -> Source:
 
     Args:
         name: ``corpus`` (the embedded synthetic one), ``tfds`` or ``tfds:DIR`` (Speech Commands by TensorFlow
-            Datasets, kept in DIR), or a folder in the official layout.
+            Datasets, kept in DIR), or a folder in the official layout; ``other:`` before it makes all its words other
+            words, never labels: those of another language, which may have the same names.
 
     Raises:
         DataError: there is no such folder, or it holds no words.
     """
+    if name.startswith(OTHER):
+        return OtherWords(open_source(name.removeprefix(OTHER)))
     if name == "corpus":
         return CorpusSource()
     if name == "tfds" or name.startswith("tfds:"):
@@ -42,6 +84,8 @@ def open_sources(names: Sequence[str]) -> list[Source]:
 
 def lasting_name(name: str) -> str:
     """A source's name that means the same in every working directory."""
+    if name.startswith(OTHER):
+        return f"{OTHER}{lasting_name(name.removeprefix(OTHER))}"
     if name in ("corpus", "tfds"):
         return name
     kind = "tfds:" if name.startswith("tfds:") else ""

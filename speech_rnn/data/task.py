@@ -51,6 +51,7 @@ class Task:
     Attributes:
         labels: in the order of the scores: silence and unknown first where the task has them, then the words.
         words: the labels that are words.
+        heard_words: all words that training hears, those under unknown too, in the order of the alphabet.
     """
 
     def __init__(
@@ -89,6 +90,10 @@ class Task:
             self._wanted[part] = np.array([i for i, word in of_part if word in words], np.int64)
             passed_over = {*words, *(left_out if part == "training" else ())}
             self._others[part] = np.array([i for i, word in of_part if word not in passed_over], np.int64)
+        heard = {clips[i].word for i in self.splice_partners().tolist()}
+        self.heard_words = tuple(sorted(heard - {UNKNOWN}))
+        number_of = {word: number for number, word in enumerate(self.heard_words)}
+        self._word = np.array([number_of.get(clip.word, -1) for clip in clips], np.int64)
 
     @classmethod
     def to_learn(cls, settings: TaskSettings, clips: Sequence[Clip]) -> Self:
@@ -161,6 +166,12 @@ class Task:
     def splice_partners(self) -> NDArray[np.int64]:
         """Training clips whose halves may make an unknown word: int64 [n], indices in the store."""
         return np.concatenate([self._wanted["training"], self._others["training"]])
+
+    def word_of(self, clips: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of ``heard_words`` is said in clips of the store, int64 [n]; -1 for noise and other words."""
+        words = np.full(len(clips), -1, np.int64)
+        words[clips >= 0] = self._word[clips[clips >= 0]]
+        return words
 
     def _draw(
         self, rng: np.random.Generator, pool: NDArray[np.int64], n: int
