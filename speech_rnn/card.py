@@ -13,16 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from speech_rnn.config import DetectorConfig, FeatureSettings, ModelSettings, TrainingSettings
 from speech_rnn.errors import ModelError, SettingsError
 
 CARD_VERSION: Final = 1
 CARD_FILE = "card.json"
+KERAS_FILE = "model.keras"
+OTHERS_FILE = "others.npz"  # states that adaptation needs
 LARGEST_CARD = 1_000_000  # bytes; 1,000 labels of 64 characters take 70,000
 
-_AGAIN = "export the model again"
+AGAIN = "export the model again"
 
 
 def _printable(text: str) -> str:
@@ -246,7 +248,7 @@ class Card(CardPart):
             with path.open("rb") as file:
                 text = file.read(LARGEST_CARD + 1)
         except FileNotFoundError:
-            raise ModelError(f"{path} is missing, and without its card a model can't be used; {_AGAIN}") from None
+            raise ModelError(f"{path} is missing, and without its card a model can't be used; {AGAIN}") from None
         except OSError as error:
             raise ModelError(f"{path} can't be read ({error.strerror}); check path and permissions") from None
         return cls.from_json(text, str(path))
@@ -255,22 +257,22 @@ class Card(CardPart):
     def from_json(cls, text: str | bytes, where: str = "card") -> Self:
         """The card in a text; ``where`` stands before errors. Raises as :meth:`read`."""
         if len(text) > LARGEST_CARD:
-            raise ModelError(f"{where} is over {LARGEST_CARD:,} bytes, no card is; {_AGAIN}")
+            raise ModelError(f"{where} is over {LARGEST_CARD:,} bytes, no card is; {AGAIN}")
         try:
             version = json.loads(text)["version"]
         except (KeyError, TypeError):
-            raise ModelError(f"{where} is not a card: it has no version; {_AGAIN}") from None
+            raise ModelError(f"{where} is not a card: it has no version; {AGAIN}") from None
         except (ValueError, RecursionError):
-            raise ModelError(f"{where} is not JSON, a card is; {_AGAIN}") from None
+            raise ModelError(f"{where} is not JSON, a card is; {AGAIN}") from None
         if version != CARD_VERSION or isinstance(version, bool):
             raise ModelError(
                 f"{where} is of version {clipped(version)}, and this speech-rnn reads version {CARD_VERSION}; "
-                f"{_AGAIN} with this one, or install the speech-rnn that wrote it"
+                f"{AGAIN} with this one, or install the speech-rnn that wrote it"
             )
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise ModelError(f"{where}: {_finding(error)}; {_AGAIN}") from None
+            raise ModelError(f"{where}: {_finding(error)}; {AGAIN}") from None
         except SettingsError as error:
             raise ModelError(f"{where}: {error}") from None
 
@@ -287,6 +289,20 @@ class Card(CardPart):
         return self.model_copy(update={"files": dict(files)})
 
 
+def read_figures(path: Path) -> tuple[Figure, ...]:
+    """The figures in a file: a JSON list of them, as in a card.
+
+    Raises:
+        ModelError: the file can't be read, or something in it is no figure.
+    """
+    try:
+        return TypeAdapter(tuple[Figure, ...]).validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}); check path and permissions") from None
+    except ValidationError as error:
+        raise ModelError(f"{path}: {_finding(error)}; benchmarks/yardsticks.py --figures writes such a file") from None
+
+
 def read_checked(folder: Path, name: str, card: Card) -> bytes:
     """The bytes of a model's file, once size and digest are those of the card.
 
@@ -297,22 +313,22 @@ def read_checked(folder: Path, name: str, card: Card) -> bytes:
     entry = card.files.get(name)
     if entry is None:
         known = ", ".join(card.files) or "none"
-        raise ModelError(f"{folder / CARD_FILE} lists no {name!r} (files: {known}); {_AGAIN}")
+        raise ModelError(f"{folder / CARD_FILE} lists no {name!r} (files: {known}); {AGAIN}")
     try:
         with path.open("rb") as file:
             content = file.read(entry.bytes + 1)
             size = path.stat().st_size
     except FileNotFoundError:
-        raise ModelError(f"{path} is missing, though its card lists it; copy the whole folder, or {_AGAIN}") from None
+        raise ModelError(f"{path} is missing, though its card lists it; copy the whole folder, or {AGAIN}") from None
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}); check path and permissions") from None
     if size != entry.bytes:
-        raise ModelError(f"{path} has {size:,} bytes, its card says {entry.bytes:,}; copy it again, or {_AGAIN}")
+        raise ModelError(f"{path} has {size:,} bytes, its card says {entry.bytes:,}; copy it again, or {AGAIN}")
     digest = hashlib.sha256(content).hexdigest()
     if digest != entry.sha256:
         raise ModelError(
             f"{path} has SHA-256 {digest[:12]}…, its card says {entry.sha256[:12]}…; it was changed or damaged: "
-            f"copy it again, or {_AGAIN}"
+            f"copy it again, or {AGAIN}"
         )
     return content
 

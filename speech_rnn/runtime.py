@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from speech_rnn.audio import fit, read_blocks, to_mono
-from speech_rnn.card import CARD_FILE, Card, clipped, read_checked
+from speech_rnn.card import AGAIN, CARD_FILE, Card, clipped, read_checked
 from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, ModelError
 from speech_rnn.stream_model import STREAM_FILES, StreamForm, StreamModel
@@ -29,7 +29,6 @@ DEFAULT_MODEL = "gru-12"
 CLIP_FILE = "clip.tflite"
 
 _PACKAGE = Path(__file__).parent
-_AGAIN = "export the model again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def load(model: str | Path, form: StreamForm = "float32") -> Recognizer:
         ModelError: there is no such model or form, or a file of it is missing, damaged, of another version or not
             ours.
     """
-    folder = _find(model)
+    folder = find_model(model)
     card = Card.read(folder / CARD_FILE)
     if form not in STREAM_FILES:
         raise ModelError(f"form={clipped(form)} is not known; take one of {', '.join(STREAM_FILES)}")
@@ -172,7 +171,7 @@ class Recognizer:
         interpreter.invoke()
         scores: NDArray[np.float32] = interpreter.get_tensor(output_index)[0]
         if not np.isfinite(scores).all():
-            raise ModelError(f"{self.where} gives scores that are not numbers; its weights are broken: {_AGAIN}")
+            raise ModelError(f"{self.where} gives scores that are not numbers; its weights are broken: {AGAIN}")
         return scores
 
     def _interpreter(self) -> tuple[Interpreter, int, int]:
@@ -227,11 +226,11 @@ def _new_interpreter(model: bytes, where: str) -> tuple[Interpreter, int, int]:
         return interpreter, interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     except (RuntimeError, ValueError) as error:
         reason = clipped(" ".join(str(error).split()))
-        raise ModelError(f"{where} can't be run by LiteRT ({reason}); {_AGAIN}") from None
+        raise ModelError(f"{where} can't be run by LiteRT ({reason}); {AGAIN}") from None
 
 
-def _find(model: str | Path) -> Path:
-    """The folder of a model by name or path."""
+def find_model(model: str | Path) -> Path:
+    """The folder of a model by name or path; :class:`ModelError` where there is none."""
     known = shipped_models()
     if isinstance(model, str) and model in known:
         return known[model]

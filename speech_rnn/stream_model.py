@@ -20,7 +20,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from speech_rnn.card import Card, clipped
+from speech_rnn.card import AGAIN, Card, clipped
 from speech_rnn.errors import ModelError
 from speech_rnn.tflite_file import FEATURES, SCORES, STEP, check_stream_file
 
@@ -35,7 +35,6 @@ STREAM_FILES: Mapping[StreamForm, str] = {
 
 ROWS_AT_ONCE = 512  # more would only take memory: LiteRT keeps what a call needed
 
-_AGAIN = "export the model again"
 _REMARK = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
 _starting = threading.Lock()
 
@@ -108,7 +107,7 @@ class StreamModel:
         found = self._run(STEP, frames=frames, **named)
         scores: NDArray[np.float32] = found[SCORES]
         if not np.isfinite(scores).all():
-            raise ModelError(f"{self.where} gives scores that are not numbers; its weights are broken: {_AGAIN}")
+            raise ModelError(f"{self.where} gives scores that are not numbers; its weights are broken: {AGAIN}")
         return scores, [found[f"new_{name}"] for name in named]
 
     def clip_scores(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -135,7 +134,7 @@ class StreamModel:
             found: dict[str, NDArray[np.float32]] = runners[signature](**inputs)
         except (RuntimeError, ValueError) as error:
             reason = clipped(" ".join(str(error).split()))
-            raise ModelError(f"{self.where} can't be run by LiteRT ({reason}); {_AGAIN}") from None
+            raise ModelError(f"{self.where} can't be run by LiteRT ({reason}); {AGAIN}") from None
         return found
 
 

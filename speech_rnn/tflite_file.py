@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from speech_rnn.card import Card, clipped
+from speech_rnn.card import AGAIN, Card, clipped
 from speech_rnn.errors import ModelError
 
 CARD_METADATA = "speech_rnn_card"  # the metadata buffer that holds the card
@@ -26,7 +26,6 @@ _Tensors = dict[str, tuple[str, list[int]]]
 _IDENTIFIER = b"TFL3"
 # What the flatbuffer reader raises on bytes that are no flatbuffer.
 _MALFORMED = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
-_AGAIN = "export the model again"
 
 _BUILTIN = {
     name: code
@@ -77,22 +76,22 @@ def check_stream_file(model: bytes, card: Card, where: str) -> None:
 def _check(model: bytes, card: Card, where: str, wanted: Mapping[str, tuple[_Shapes, _Shapes]]) -> None:
     """Form, operators, signatures (name -> shapes of inputs and outputs, all float32) and the card inside."""
     if model[4:8] != _IDENTIFIER:
-        raise ModelError(f"{where} is not a TFLite file (no {_IDENTIFIER.decode()} in it); {_AGAIN}")
+        raise ModelError(f"{where} is not a TFLite file (no {_IDENTIFIER.decode()} in it); {AGAIN}")
     try:
         root = schema.Model.GetRootAs(model, 0)
         kinds = _operators(root)
         signatures = _signatures(root)
         inside = metadata(root, CARD_METADATA)
     except _MALFORMED:
-        raise ModelError(f"{where} is not a readable TFLite file; {_AGAIN}") from None
+        raise ModelError(f"{where} is not a readable TFLite file; {AGAIN}") from None
     foreign = [name for name in kinds if name not in _BUILTIN]
     if foreign:
         raise ModelError(
-            f"{where} has the operator {clipped(foreign[0])}, and only those built into TFLite may be run; {_AGAIN}"
+            f"{where} has the operator {clipped(foreign[0])}, and only those built into TFLite may be run; {AGAIN}"
         )
     if set(signatures) != set(wanted):
         raise ModelError(
-            f"{where} has the signatures {clipped(sorted(signatures))} and must have {sorted(wanted)}; {_AGAIN}"
+            f"{where} has the signatures {clipped(sorted(signatures))} and must have {sorted(wanted)}; {AGAIN}"
         )
     for key, shapes in wanted.items():
         for what, found, right in zip(("inputs", "outputs"), signatures[key], shapes, strict=True):
@@ -101,10 +100,10 @@ def _check(model: bytes, card: Card, where: str, wanted: Mapping[str, tuple[_Sha
                 name = next(name for name in {**found, **described} if found.get(name) != described.get(name))
                 raise ModelError(
                     f"{where} has among the {what} of {key!r} {clipped(name)}: {_described(found.get(name))}, its card "
-                    f"says {_described(described.get(name))}; card and file are of different models: {_AGAIN}"
+                    f"says {_described(described.get(name))}; card and file are of different models: {AGAIN}"
                 )
     if inside is None:
-        raise ModelError(f"{where} has no card inside, so it is not from 'speech-rnn export'; {_AGAIN} with it")
+        raise ModelError(f"{where} has no card inside, so it is not from 'speech-rnn export'; {AGAIN} with it")
     _compare(Card.from_json(inside, f"the card inside {where}"), card, where)
 
 
@@ -166,5 +165,5 @@ def _compare(inside: Card, beside: Card, where: str) -> None:
     for part in ("labels", "features", "model", "scores", "clip", "window", "states"):
         if getattr(inside, part) != getattr(beside, part):
             raise ModelError(
-                f"{where} and the card beside it disagree on {part}; one was changed or is another model's: {_AGAIN}"
+                f"{where} and the card beside it disagree on {part}; one was changed or is another model's: {AGAIN}"
             )

@@ -24,7 +24,19 @@ from numpy.typing import NDArray
 
 import speech_rnn
 from speech_rnn import atomic
-from speech_rnn.card import CARD_FILE, Agreement, Card, DataSource, Figure, FileEntry, TrainingSummary, clipped
+from speech_rnn.adaptation import Others
+from speech_rnn.card import (
+    CARD_FILE,
+    KERAS_FILE,
+    OTHERS_FILE,
+    Agreement,
+    Card,
+    DataSource,
+    Figure,
+    FileEntry,
+    TrainingSummary,
+    clipped,
+)
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.board.folder import FOLDER as BOARD
@@ -45,7 +57,6 @@ from speech_rnn.runtime import CLIP_FILE, Recognizer
 from speech_rnn.stream_model import STREAM_FILES, StreamModel
 from speech_rnn.tflite_file import CLIP_SIGNATURE, SCORES, STREAM
 
-KERAS_FILE = "model.keras"
 SAVED_MODEL = "saved_model"
 LABELS_FILE = "labels.txt"
 README_FILE = "README.md"
@@ -59,6 +70,7 @@ def export_run(
     calibration: NDArray[np.float32],
     which: Literal["best", "final"] = "best",
     figures: Sequence[Figure] | None = None,
+    others: Others | None = None,
 ) -> Card:
     """Write a trained run as a model folder.
 
@@ -70,6 +82,7 @@ def export_run(
         name: the model's, for :func:`speech_rnn.load`: letters, digits, ``.``, ``_`` and ``-``.
         which: the weights that ``run`` was loaded with, for the card.
         figures: what the model reaches, for the card; the run's validation accuracy if not given.
+        others: what the classifier makes of the words of its training, for those who adapt it.
 
     Returns:
         The card, as written.
@@ -111,6 +124,8 @@ def export_run(
     )
     try:
         with atomic.new_folder(folder.resolve(), replace=True) as beside:
+            if others is not None:
+                (beside / OTHERS_FILE).write_bytes(others.to_bytes())
             return _write(beside, classifier, card, calibration)
     except OSError as error:
         raise ModelError(f"{folder} can't be written ({error.strerror}); give another folder, or make room") from error
