@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_rnn import runtime
+from speech_rnn import atomic, runtime
 from speech_rnn.audio import FULL_SCALE_INT16
+from speech_rnn.card import Figure
 from speech_rnn.cli.options import default_cache
 from speech_rnn.condition_scoring import ConditionReport, score_conditions
 from speech_rnn.config import RunSettings
@@ -43,6 +44,18 @@ from speech_rnn.runs import load_run
 from speech_rnn.scoring import BATCH, Scores, judged_clips, scores_of, settings_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Yardstick -> a card's name for it.
+NAMES = {
+    "rebuilt, all": "accuracy",
+    "rebuilt, words": "accuracy_words",
+    "rebuilt, unknown": "accuracy_unknown",
+    "rebuilt, silence": "accuracy_silence",
+    "true, words": "accuracy_true_words",
+    "as recorded, words and unknown": "accuracy_as_recorded",
+    "conditions, words and unknown": "accuracy_other_conditions",
+    "never heard, unknown": "unknown_never_heard",
+    "Arabic, no word": "no_word_arabic",
+}
 REBUILT, TRUE, ARABIC = "speech_commands", "speech_commands_original", "arabic_speech_commands"
 
 
@@ -152,11 +165,38 @@ def judge_of(model: str, words: frozenset[str], folder: Path, cache: Path) -> Ju
     return Judge(tuple(labels), settings, scores, stores, words)
 
 
+def _for_card(model: str, found: dict[str, Proportion | None]) -> list[Figure]:
+    """The figures as a card has them: which clips, and what measures them."""
+    figures = []
+    for yardstick, one in found.items():
+        if one is None:
+            continue
+        data = f"validation parts of Speech Commands V2, rebuilt up to 4 kHz and true: {yardstick}"
+        if yardstick.startswith("Arabic"):
+            data = f"validation part of Arabic Speech Commands: {yardstick}"
+        figures.append(
+            Figure(
+                name=NAMES[yardstick],
+                value=one.value,
+                low=one.low,
+                high=one.high,
+                n=one.n,
+                data=data,
+                synthetic=False,
+                command=f"benchmarks/yardsticks.py {Path(model).name}",
+            )
+        )
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="RUN|MODEL")
     parser.add_argument("--words", default="", help="words that a model has never heard")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of decoded clips")
+    parser.add_argument(
+        "--figures", type=Path, metavar="FILE.json", help="write one model's figures for 'speech-rnn export --figures'"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     folder = Path(os.environ.get("SPEECH_RNN_DATA") or CHECKOUT.parent / "shared")
@@ -165,6 +205,11 @@ def main() -> None:
         sys.exit(f"{folder} has no {', '.join(missing)}; let SPEECH_RNN_DATA name the folder that has")
     words = frozenset(word for word in given.words.split(",") if word)
     figures = {model: judge_of(model, words, folder, given.cache).measure() for model in given.models}
+    if given.figures is not None:
+        if len(figures) != 1:
+            sys.exit(f"--figures takes the figures of one model, and {len(figures)} are given")
+        atomic.write_text(given.figures, json.dumps([one.model_dump() for one in _for_card(*figures.popitem())]))
+        return
     if given.json:
         plain = {m: {key: one and one.model_dump() for key, one in found.items()} for m, found in figures.items()}
         print(json.dumps(plain, indent=2))

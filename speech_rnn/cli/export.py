@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from speech_rnn.card import read_figures
 from speech_rnn.cli.options import cache_option, data_option
 from speech_rnn.quiet import quiet
 
@@ -33,6 +34,13 @@ from speech_rnn.quiet import quiet
     show_default=True,
     help="Those of the best epoch by validation, or of the last.",
 )
+@click.option(
+    "--figures",
+    "figures_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.json",
+    help="Figures for the card, a list as in a card.json.  [default: the run's validation accuracy]",
+)
 @data_option
 @cache_option
 @click.option("--json", "as_json", is_flag=True, help="Print the card, as JSON, instead of a table.")
@@ -42,6 +50,7 @@ def command(
     output: Path,
     name: str | None,
     weights: Literal["best", "final"],
+    figures_file: Path | None,
     sources: tuple[str, ...],
     cache: Path,
     as_json: bool,
@@ -58,6 +67,7 @@ def command(
     speech-rnn export runs/gru-12 -o my-model
     """
     with quiet():
+        from speech_rnn.adaptation import Others
         from speech_rnn.data.sources import open_sources
         from speech_rnn.data.store import open_store
         from speech_rnn.export.artefact import check_place, export_run
@@ -65,6 +75,7 @@ def command(
         from speech_rnn.runs import load_run
 
     check_place(output)  # before a minute is spent
+    figures = None if figures_file is None else read_figures(figures_file)
     trained = load_run(run, weights)
     store = open_store(
         open_sources(sources or [source.name for source in trained.record.sources]), trained.settings.features, cache
@@ -75,6 +86,8 @@ def command(
         name=name or output.resolve().name,
         calibration=calibration_features(trained, store),
         which=weights,
+        figures=figures,
+        others=Others.of(trained, store),
     )
     if as_json:
         click.echo(json.dumps(json.loads(card.to_json())))
