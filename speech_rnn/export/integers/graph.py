@@ -109,10 +109,7 @@ class Graph:
                 operator.builtinOptions.cellClip = 0.0
 
     def drop_what_no_kernel_reads(self) -> None:
-        """Leave out ranges that were seen, and scales of biases: 20 bytes a channel, and a board's flash is small.
-
-        To be called last: without them a scale can't be changed any more.
-        """
+        """Leave out ranges that were seen, and scales of biases: 20 bytes a channel, and a board's flash is small."""
         for operator in self.graph.operators:
             if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and len(operator.inputs) > 2:
                 bias = self.graph.tensors[int(operator.inputs[2])]
@@ -238,14 +235,18 @@ class Graph:
         change, but for a bias, whose scale is that of its input times that of the weights.
         """
         quantization = self.graph.tensors[index].quantization
+        was = float(quantization.scale[0])
         quantization.scale = np.array([scale], np.float32)
         quantization.zeroPoint = np.array([zero_point], np.int64)
         for operator in self.graph.operators:
             if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
-                self._fit_bias(operator)
+                self._fit_bias(operator, was / scale)
 
-    def _fit_bias(self, operator: Any) -> None:
-        """Give a product's bias the scale that it is added in."""
+    def _fit_bias(self, operator: Any, change: float = 1.0) -> None:
+        """Give a product's bias the scale that it is added in; ``change`` is by how much that is finer now.
+
+        A bias whose scale was left out had the scale that it was added in.
+        """
         if len(operator.inputs) < 3 or operator.inputs[2] < 0:
             return
         taken, weights, bias = (self.graph.tensors[int(index)] for index in operator.inputs[:3])
@@ -260,8 +261,10 @@ class Graph:
         buffer = self.model.buffers[bias.buffer]
         integers = {schema.TensorType.INT32: "<i4", schema.TensorType.INT64: "<i8"}[bias.type]
         values = np.asarray(buffer.data, np.uint8).view(integers)
-        buffer.data = np.round(values * (bias.quantization.scale / wanted)).astype(integers).view(np.uint8)
-        bias.quantization.scale = wanted.astype(np.float32)
+        finer = change if bias.quantization is None else bias.quantization.scale / wanted
+        buffer.data = np.round(values * finer).astype(integers).view(np.uint8)
+        if bias.quantization is not None:
+            bias.quantization.scale = wanted.astype(np.float32)
 
     def _is_shared(self, index: int) -> bool:
         """Whether two operators take a constant, or two tensors its buffer."""
