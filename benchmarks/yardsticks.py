@@ -208,8 +208,8 @@ def main() -> None:
     if given.figures is not None:
         if len(figures) != 1:
             sys.exit(f"--figures takes the figures of one model, and {len(figures)} are given")
-        atomic.write_text(given.figures, json.dumps([one.model_dump() for one in _for_card(*figures.popitem())]))
-        return
+        (of_model,) = figures.items()
+        atomic.write_text(given.figures, json.dumps([one.model_dump() for one in _for_card(*of_model)]))
     if given.json:
         plain = {m: {key: one and one.model_dump() for key, one in found.items()} for m, found in figures.items()}
         print(json.dumps(plain, indent=2))

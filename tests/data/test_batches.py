@@ -407,8 +407,10 @@ def test_silence_is_neither_moved_nor_made_louder_nor_put_under_noise(store: Sto
     assert (np.abs(response).max(axis=(1, 2)) > 0.5).all()
 
 
-def test_validation_hears_the_same_silence_always_and_training_a_new_one(maker: BatchMaker) -> None:
+def test_validation_hears_the_same_silence_always_and_training_a_new_one(store: Store, maker: BatchMaker) -> None:
     items = silence(4, maker)
+    settings = tone_settings()
+    other_seed = maker_of(store, settings.changed(training=settings.training.changed(seed=2)))
 
     validation = [maker.waveforms(items, "validation", 0) for _ in range(2)]
     training = [maker.waveforms(items, "training", epoch) for epoch in range(2)]
@@ -416,6 +418,8 @@ def test_validation_hears_the_same_silence_always_and_training_a_new_one(maker: 
     np.testing.assert_array_equal(validation[0], validation[1])
     assert (training[0] != training[1]).any(axis=1).all()
     assert (training[0] != validation[0]).any(axis=1).all()
+    np.testing.assert_array_equal(other_seed.waveforms(items, "validation", 0), validation[0])
+    assert (other_seed.waveforms(items, "training", 0) != training[0]).any(axis=1).all()
 
 
 def test_workers_leave_when_the_training_is_killed(store: Store, tmp_path: Path) -> None:
