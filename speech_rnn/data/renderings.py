@@ -147,5 +147,5 @@ def _speed(share: float, speed_range: float) -> Speed:
     """A speed from ``1 / (1 + range)`` to ``1 + range``, uniform in pitch."""
     speed = (1.0 + speed_range) ** (2 * share - 1)
     # Fine enough that a small range has speeds in it.
-    finest = min(_GREATEST_DENOMINATOR, max(_LEAST_DENOMINATOR, round(2 / speed_range))) if speed_range else 1
+    finest = round(min(_GREATEST_DENOMINATOR, max(_LEAST_DENOMINATOR, 2 / speed_range))) if speed_range else 1
     return speed_near(round(1_000 * speed), finest)
