@@ -47,7 +47,9 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print(f"waiting for another process that works in {lock.parent}", file=sys.stderr, flush=True)
+            # In one piece: print writes the end of the line by itself.
+            sys.stderr.write(f"waiting for another process that works in {lock.parent}\n")
+            sys.stderr.flush()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

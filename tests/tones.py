@@ -83,12 +83,14 @@ def tone_settings(
             shift_ms=10.0,
             room_probability=0.2,
             splice_probability=0.2,
+            # A tone fills its clip: another beside it would be heard as long and as loud.
+            neighbour_probability=0.0,
             snr_low_db=10.0,
             time_mask_frames=2,
             frequency_mask_mels=2,
         ),
         model=model or ModelSettings(cell=cell, units=10, layers=1, stack=2, dropout=0.2),
-        training=training or TrainingSettings(epochs=5, batch_size=8, learning_rate=0.05),
+        training=training or TrainingSettings(epochs=8, batch_size=8, learning_rate=0.05),
     )
 
 
