@@ -73,7 +73,7 @@ def convert(network: Network) -> IntegerModels:
         graph.set_order(["x"], ["scores"])
         graph.remove_cell_clip()
         board[CLIP] = graph
-    for graph in (*board.values(), of_logits):
+    for graph in board.values():
         graph.drop_what_no_kernel_reads()
     for graph in board.values():
         graph.add_card(network.card.without_files().to_json())
