@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, features, scoring, training
 from speech_rnn.charts import LearningCurve
-from speech_rnn.config import FeatureSettings, ModelSettings, RunSettings, TrainingSettings
+from speech_rnn.config import AugmentationSettings, FeatureSettings, ModelSettings, RunSettings, TrainingSettings
 from speech_rnn.data.clips import Part
 from speech_rnn.data.store import Store
 from speech_rnn.errors import DataError
@@ -35,7 +35,7 @@ CELLS = ("lstm", "gru")
 PAGE = "index.html"
 FIGURES = "demo.json"  # also what tells a demo's folder from any other
 SAMPLE = "sample.wav"
-EPOCHS = 28
+EPOCHS = 12
 UNITS = 64
 TESTED: Part = "testing"
 SAMPLE_WORD = "stop"
@@ -92,6 +92,16 @@ def run_demo(
         raise DataError(f"{shown} holds something else than a demo; give another -o folder")
     settings = RunSettings(
         features=FeatureSettings(),
+        # Milder than usual: a few epochs don't suffice for more.
+        augmentation=AugmentationSettings.off().changed(
+            shift_ms=100.0,
+            gain_probability=0.8,
+            gain_low_db=-10.0,
+            noise_probability=0.6,
+            snr_low_db=0.0,
+            time_masks=2,
+            frequency_masks=2,
+        ),
         model=ModelSettings(units=units),
         training=TrainingSettings(epochs=epochs, seed=seed, learning_rate=4e-3),
     )
