@@ -136,7 +136,11 @@ class FeatureSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """The classifier: normalization, frame stacking, recurrent layers, label logits."""
+    """The classifier: normalization, frame stacking, recurrent layers, label logits.
+
+    ``precision`` is that of training. With ``bfloat16_products`` all is float32 but what matrices are multiplied in:
+    half the time on processors with matrix units for it, no gain on others.
+    """
 
     UNITS: ClassVar[dict[str, str]] = {"cell": "characters", "stack": "frames"}
     REMEDIES: ClassVar[dict[str, str]] = {"cell": "'lstm', 'gru' and 'rnn' are built in"}
@@ -146,7 +150,7 @@ class ModelSettings(Settings):
     layers: int = Field(default=2, ge=1, le=8)
     stack: int = Field(default=3, ge=1, le=32)
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16_products", "mixed_float16", "mixed_bfloat16"] = "float32"
 
 
 class AugmentationSettings(Settings):

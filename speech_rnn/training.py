@@ -33,7 +33,7 @@ from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.feature_cache import cached_features
-from speech_rnn.models import build_in_a_row, build_with_words, check_cell
+from speech_rnn.models import build_in_a_row, build_with_words, build_written_out, check_cell
 from speech_rnn.progress import progress
 from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
 from speech_rnn.settings import Settings
@@ -250,11 +250,16 @@ class _Trainer:
         self.n_words = len(self.task.heard_words) if self.settings.word_weight and self.rows == 1 else 0
         self.teacher = _kept(folder / TEACHER, record) if record.taught_by else None
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        faster = (
+            build_written_out(self.model)
+            if record.settings.model.precision == "bfloat16_products"
+            else self.model
+        )
         if self.n_words:
-            self.learner = build_with_words(self.model, self.n_words)
+            self.learner = build_with_words(faster, self.n_words)
             self.learner.compile(self.optimizer, [loss, loss], loss_weights=[1.0, self.settings.word_weight])
         else:
-            self.learner = self.model if self.rows == 1 else build_in_a_row(self.model, self.rows)
+            self.learner = faster if self.rows == 1 else build_in_a_row(self.model, self.rows)
             self.learner.compile(self.optimizer, loss)
         self.optimizer.build(self.learner.trainable_variables)
         if self.resumed:
