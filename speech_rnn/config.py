@@ -139,7 +139,8 @@ class ModelSettings(Settings):
     """The classifier: normalization, frame stacking, recurrent layers, label logits.
 
     ``precision`` is that of training. With ``bfloat16_products`` all is float32 but what matrices are multiplied in:
-    half the time on processors with matrix units for it, no gain on others.
+    half the time on processors with matrix units for it, no gain on others. A classifier that hears ``both_ways``, and
+    attends to the whole clip at its end, can only teach others: it can't be exported, for it can't stream.
     """
 
     UNITS: ClassVar[dict[str, str]] = {"cell": "characters", "stack": "frames"}
@@ -150,6 +151,7 @@ class ModelSettings(Settings):
     layers: int = Field(default=2, ge=1, le=8)
     stack: int = Field(default=3, ge=1, le=32)
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    both_ways: bool = False
     precision: Literal["float32", "bfloat16_products", "mixed_float16", "mixed_bfloat16"] = "float32"
 
 

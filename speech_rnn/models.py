@@ -57,7 +57,8 @@ def build_classifier(
         variance: float32 [n_mfcc], of the training data; 1 where not given.
 
     Returns:
-        A functional model: MFCC float32 [batch, n_frames, n_mfcc] -> logits float32 [batch, n_labels].
+        A functional model: MFCC float32 [batch, n_frames, n_mfcc] -> logits float32 [batch, n_labels]. The logits
+        come from the last state, or where the model hears ``both_ways`` from all of them.
 
     Raises:
         ModelError: the cell is unknown, or there are fewer frames than one stack.
@@ -77,14 +78,33 @@ def build_classifier(
         x = keras.layers.Cropping1D((0, n_frames - n_steps * settings.stack), name="crop")(x)
     x = keras.layers.Reshape((n_steps, settings.stack * n_mfcc), name="stack")(x)
     for index in range(settings.layers):
-        last = index == settings.layers - 1
         layer = recurrent_layer(
-            settings.cell, settings.units, return_sequences=not last, dtype=policy, name=f"recurrent_{index}"
+            settings.cell,
+            settings.units,
+            return_sequences=settings.both_ways or index < settings.layers - 1,
+            dtype=policy,
+            name=f"recurrent_{index}",
         )
+        if settings.both_ways:
+            layer = keras.layers.Bidirectional(layer, name=f"both_ways_{index}")
         x = layer(x)
         x = keras.layers.Dropout(settings.dropout, dtype=policy, name=f"dropout_{index}")(x)
+    if settings.both_ways:
+        x = _attended(x, settings.units)
     logits = keras.layers.Dense(n_labels, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=f"{settings.cell}_classifier")
+
+
+def _attended(steps: keras.KerasTensor, units: int) -> keras.KerasTensor:
+    """[batch, steps, size] -> the mean over the steps [batch, size], each weighted by what it holds.
+
+    Additive attention with one learned question, as in Yang et al. 2016, doi:10.18653/v1/N16-1174.
+    """
+    told = keras.layers.Dense(units, activation="tanh", name="attention_told")(steps)
+    weights = keras.layers.Softmax(axis=1, name="attention")(
+        keras.layers.Dense(1, use_bias=False, name="attention_asked")(told)
+    )
+    return keras.layers.Flatten(name="attended")(keras.layers.Dot(axes=1, name="attention_mean")([weights, steps]))
 
 
 def build_in_a_row(classifier: keras.Model, n_clips: int) -> keras.Model:
@@ -121,10 +141,9 @@ def build_written_out(classifier: keras.Model) -> keras.Model:
     Returns:
         A functional model, MFCC float32 [batch, n_frames, n_mfcc] -> logits float32 [batch, n_labels].
     """
-    inputs = x = keras.Input(classifier.input_shape[1:], name="mfcc")
-    for layer in classifier.layers[1:]:
-        x = (WrittenOut(layer) if is_written_out(layer) else layer)(x)
-    return keras.Model(inputs, x, name=f"{classifier.name}_written_out")
+    return keras.models.clone_model(
+        classifier, clone_function=lambda layer: WrittenOut(layer) if is_written_out(layer) else layer
+    )
 
 
 def build_with_words(classifier: keras.Model, n_words: int) -> keras.Model:
@@ -143,8 +162,18 @@ def build_with_words(classifier: keras.Model, n_words: int) -> keras.Model:
 
 
 def recurrent_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The recurrent layers of a classifier, first to last."""
-    return [layer for layer in model.layers if layer.name.startswith("recurrent_")]
+    """The recurrent layers of a classifier, first to last.
+
+    Raises:
+        ModelError: they hear the clip in both directions, which has no steps.
+    """
+    layers = [layer for layer in model.layers if layer.name.startswith("recurrent_")]
+    if not layers:
+        raise ModelError(
+            "a model that hears both_ways can't stream or be exported, it is there to teach; give it to "
+            "speech-rnn train as --teacher"
+        )
+    return layers
 
 
 def state_sizes(model: keras.Model) -> list[int]:

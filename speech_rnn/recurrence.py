@@ -88,12 +88,14 @@ _CELLS: dict[type[keras.layers.Layer], _Cell] = {
 
 
 def is_written_out(layer: keras.layers.Layer) -> bool:
-    """Whether :class:`WrittenOut` knows a recurrent layer; other cells train as Keras has them."""
+    """Whether :class:`WrittenOut` knows a layer; others train as Keras has them."""
+    if type(layer) is keras.layers.Bidirectional:
+        layer = layer.forward_layer
     return type(layer) in _CELLS and keras.backend.backend() == "tensorflow"
 
 
 class WrittenOut(keras.layers.Layer):
-    """A recurrent layer of Keras with its gradient written out; it shares the weights.
+    """A recurrent layer of Keras, or Bidirectional around one, with its gradient written out; it shares the weights.
 
     float32 [batch, steps, features] -> float32 [batch, steps, units], or [batch, units] where the layer returns the
     last state only. The number of steps must be known; states begin as zeros.
@@ -103,7 +105,8 @@ class WrittenOut(keras.layers.Layer):
         """Hold the layer.
 
         Args:
-            layer: LSTM, GRU or SimpleRNN, built, with Keras' usual activations and (GRU) ``reset_after``.
+            layer: LSTM, GRU or SimpleRNN, built, with Keras' usual activations and (GRU) ``reset_after``; a
+                Bidirectional one returns sequences.
             products: what matrices are multiplied in: ``bfloat16`` or ``float32``.
         """
         super().__init__(name=f"{layer.name}_written_out", dtype="float32")
@@ -115,19 +118,27 @@ class WrittenOut(keras.layers.Layer):
         """The layer's own."""
         return cast("tuple[int | None, ...]", self.layer.compute_output_shape(input_shape))
 
-    def call(self, x: Tensor) -> Tensor:
-        """What the layer gives for a sequence."""
-        cell = self.layer.cell
+    def call(self, x: Tensor, mask: None = None) -> Tensor:
+        """What the layer gives for a sequence; ``mask`` is what Keras passes on when it clones a model."""
+        x = tf.transpose(x, (1, 0, 2))
+        if isinstance(self.layer, keras.layers.Bidirectional):
+            forth = self._states(self.layer.forward_layer, x)
+            back = tf.reverse(self._states(self.layer.backward_layer, tf.reverse(x, [0])), [0])
+            return tf.transpose(tf.concat([forth, back], axis=2), (1, 0, 2))
+        states = self._states(self.layer, x)
+        return tf.transpose(states, (1, 0, 2)) if self.layer.return_sequences else states[-1]
+
+    def _states(self, layer: keras.layers.Layer, x: Tensor) -> Tensor:
+        """[steps, batch, features] -> h [steps, batch, units], in the order in which they are heard."""
+        cell = layer.cell
         bias = cell.bias.value
         both = tf.unstack(bias) if bias.shape.rank == 2 else [bias, tf.zeros_like(bias)]  # Keras' GRU has two
-        outputs = _unrolled(_CELLS[type(self.layer)], tf.dtypes.as_dtype(self.products))(
-            tf.transpose(x, (1, 0, 2)), cell.kernel.value, cell.recurrent_kernel.value, *both
-        )
-        return tf.transpose(outputs, (1, 0, 2)) if self.layer.return_sequences else outputs[-1]
+        unrolled = _unrolled(_CELLS[type(layer)], tf.dtypes.as_dtype(self.products))
+        return unrolled(x, cell.kernel.value, cell.recurrent_kernel.value, *both)
 
 
 def _unrolled(cell: _Cell, products: tf.DType) -> Callable[..., Tensor]:
-    """(inputs [steps, batch, features], kernel, recurrent kernel, biases of both products) -> h [steps, batch, units]."""
+    """(inputs [steps, batch, features], kernel, recurrent kernel, biases of both) -> h [steps, batch, units]."""
 
     def multiply(a: Tensor, b: Tensor, **options: bool) -> Tensor:
         return tf.cast(tf.matmul(tf.cast(a, products), tf.cast(b, products), **options), tf.float32)

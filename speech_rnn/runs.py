@@ -52,7 +52,7 @@ class RunRecord(Settings):
         sources: the recordings.
         clips: number of items a training epoch hears.
         begun_from: SHA-256 of the weights that the run began with; empty where they were drawn.
-        taught_by: SHA-256 of the weights of a teacher; empty where there was none.
+        taught_by: SHA-256 of the weights of each teacher.
         made_with: versions of the libraries.
     """
 
@@ -62,7 +62,7 @@ class RunRecord(Settings):
     sources: Annotated[tuple[SourceRecord, ...], Field(strict=False)]
     clips: int
     begun_from: str = ""
-    taught_by: str = ""
+    taught_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
     made_with: dict[str, str]
 
     @property
@@ -175,7 +175,7 @@ def new_record(
     clips: int,
     *,
     begun_from: str = "",
-    taught_by: str = "",
+    taught_by: tuple[str, ...] = (),
 ) -> RunRecord:
     """The record of a run that begins now."""
     libraries = ("speech-rnn", "keras", "tensorflow", "librosa", "numpy")

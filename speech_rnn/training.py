@@ -8,7 +8,6 @@ the same weights as one that was not.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
-from speech_rnn.config import ModelSettings, RunSettings, TrainingSettings
+from speech_rnn.config import RunSettings, TrainingSettings
 from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
 from speech_rnn.data.clips import Source
 from speech_rnn.data.store import Store
@@ -37,11 +36,11 @@ from speech_rnn.models import build_in_a_row, build_with_words, build_written_ou
 from speech_rnn.progress import progress
 from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
 from speech_rnn.settings import Settings
-from speech_rnn.trained import Trained, normalization_of
+from speech_rnn.teaching import Teachers, keep, keep_teachers
+from speech_rnn.trained import Trained
 
 CHECKPOINT_EVERY_S = 60.0
 INITIAL = "initial.npz"
-TEACHER = "teacher.npz"
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
 USUAL_EPOCHS = (40, 150)
@@ -120,7 +119,7 @@ def start(
     store: Store,
     *,
     begin_from: Trained | None = None,
-    teacher: Trained | None = None,
+    teachers: Sequence[Trained] = (),
 ) -> RunRecord:
     """Lay down a new run; :func:`train` then runs it.
 
@@ -131,7 +130,7 @@ def start(
         names: what opens them again, one each.
         store: of those sources.
         begin_from: a trained classifier whose weights and normalization this one begins with; drawn where not given.
-        teacher: a trained classifier whose scores this one learns, beside the labels.
+        teachers: trained classifiers; the mean of their scores is learned beside the labels.
 
     Raises:
         ModelError: there is a run in the folder, the cell is unknown, or the run to begin from, or the teacher, is of
@@ -148,17 +147,18 @@ def start(
         SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
         for name, source in zip(names, sources, strict=True)
     ]
-    for other, what in ((begin_from, ("labels", "features", "model")), (teacher, ("labels", "features"))):
-        if other is not None:
-            _check_alike(other, settings, task.labels, what)
+    if begin_from is not None:
+        _check_alike(begin_from, settings, task.labels, ("labels", "features", "model"))
+    for teacher in teachers:
+        _check_alike(teacher, settings, task.labels, ("labels", "features"))
     folder.mkdir(parents=True, exist_ok=True)
     record = new_record(
         settings,
         task.labels,
         records,
         len(items),
-        begun_from="" if begin_from is None else _keep(folder / INITIAL, begin_from),
-        taught_by="" if teacher is None else _keep(folder / TEACHER, teacher),
+        begun_from="" if begin_from is None else keep(folder / INITIAL, begin_from),
+        taught_by=keep_teachers(folder, teachers),
     )
     write_record(folder, record)
     return record
@@ -166,29 +166,15 @@ def start(
 
 def _check_alike(other: Trained, settings: RunSettings, labels: tuple[str, ...], what: Sequence[str]) -> None:
     """Raise :class:`ModelError` where another classifier's weights or scores don't fit a new run."""
-    ours = {"labels": labels, "features": settings.features, "model": settings.model}
+    # Neither how it was trained nor in what precision matters to the weights' shapes.
+    model = settings.model.changed(dropout=other.model.dropout, precision=other.model.precision)
+    ours = {"labels": labels, "features": settings.features, "model": model}
     for name in what:
         if getattr(other, name) != ours[name]:
             raise ModelError(
                 f"{other.name} has other {name} than this run, which can't begin from it or learn from it; "
                 "make them the same"
             )
-
-
-def _keep(path: Path, other: Trained) -> str:
-    """Another classifier's weights, kept in a run's folder; returns their digest."""
-    state = {name: values.tolist() for name, values in normalization_of(other.classifier).items()}
-    checkpoint.save(path, other.classifier.weights, {**state, "model": other.model.model_dump(mode="json")})
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _kept(path: Path, record: RunRecord) -> keras.Model:
-    """The classifier that :func:`_keep` kept."""
-    state, _ = checkpoint.read(path)
-    model = ModelSettings(**state["model"])
-    classifier = classifier_of(record.changed(settings=record.settings.changed(model=model)), state)
-    checkpoint.load(path, classifier.weights)
-    return classifier
 
 
 def train(
@@ -248,13 +234,9 @@ class _Trainer:
         # The same weights; what is trained hears clips in a row.
         self.rows = self.settings.clips_in_a_row
         self.n_words = len(self.task.heard_words) if self.settings.word_weight and self.rows == 1 else 0
-        self.teacher = _kept(folder / TEACHER, record) if record.taught_by else None
+        self.teachers = Teachers(folder, record)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        faster = (
-            build_written_out(self.model)
-            if record.settings.model.precision == "bfloat16_products"
-            else self.model
-        )
+        faster = build_written_out(self.model) if record.settings.model.precision == "bfloat16_products" else self.model
         if self.n_words:
             self.learner = build_with_words(faster, self.n_words)
             self.learner.compile(self.optimizer, [loss, loss], loss_weights=[1.0, self.settings.word_weight])
@@ -334,14 +316,11 @@ class _Trainer:
         return float(self.learner.train_on_batch(features, targets))
 
     def _targets(self, batch: Batch) -> NDArray[np.float32]:
-        """What the scores are to be, float32 [n, labels]: the label, smoothed, and what a teacher says."""
+        """What the scores are to be, float32 [n, labels]: the label, smoothed, and what teachers say."""
         n_labels, smoothing = len(self.task.labels), self.settings.label_smoothing
         targets = np.eye(n_labels, dtype=np.float32)[batch.labels] * (1 - smoothing) + smoothing / n_labels
-        if self.teacher is not None:
-            logits = np.asarray(self.teacher.predict_on_batch(batch.features), np.float32)
-            scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-            scores /= scores.sum(axis=1, keepdims=True)
-            targets += self.settings.teacher_weight * (scores - targets)
+        if self.teachers:
+            targets += self.settings.teacher_weight * (self.teachers.scores(batch.features) - targets)
         return targets.astype(np.float32)
 
     def _finish_epoch(self, epoch: int) -> Epoch:

@@ -127,8 +127,9 @@ def model_settings(*, max_stack: int = 32) -> st.SearchStrategy[ModelSettings]:
         units=st.integers(1, 4_096),
         layers=st.integers(1, 8),
         stack=st.integers(1, max_stack),
+        both_ways=st.booleans(),
         dropout=st.floats(0.0, 1.0, exclude_max=True),
-        precision=st.sampled_from(["float32", "mixed_float16", "mixed_bfloat16"]),
+        precision=st.sampled_from(["float32", "bfloat16_products", "mixed_float16", "mixed_bfloat16"]),
     )
 
 

@@ -186,12 +186,14 @@ WRONG: list[tuple[type[Settings], dict[str, Any], str]] = [
     (
         ModelSettings,
         {"precision": "float64"},
-        "precision='float64' must be 'float32', 'mixed_float16' or 'mixed_bfloat16'; 'float32' is usual",
+        "precision='float64' must be 'float32', 'bfloat16_products', 'mixed_float16' or 'mixed_bfloat16'; "
+        "'float32' is usual",
     ),
     (
         ModelSettings,
         {"color": "red"},
-        "'color' is not a setting of ModelSettings; there are cell, units, layers, stack, dropout, precision",
+        "'color' is not a setting of ModelSettings; there are cell, units, layers, stack, dropout, both_ways, "
+        "precision",
     ),
     (AugmentationSettings, {"shift_ms": 2e3}, "shift_ms=2000.0 must be at most 1000 ms; 150.0 is usual"),
     (AugmentationSettings, {"room_probability": 1.5}, "room_probability=1.5 must be at most 1; 0.3 is usual"),

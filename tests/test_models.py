@@ -236,6 +236,26 @@ def test_in_mixed_precision_layers_compute_in_half_and_weights_and_logits_stay_w
     assert all((np.asarray(now) != then).any() for now, then in zip(model.trainable_weights, before, strict=True))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_model_that_hears_both_ways_weighs_its_states_by_attention(cell: str) -> None:
+    settings = ModelSettings(cell=cell, units=6, layers=2, stack=2, both_ways=True)
+    classifier = build_classifier(settings, 9, N_MFCC, N_LABELS)
+    clips = mfcc(3, 9)
+    x = clips[:, :8].reshape(3, 4, 2 * N_MFCC)
+    for index in range(2):
+        layer = classifier.get_layer(f"both_ways_{index}")
+        back = np.asarray(layer.backward_layer(x))[:, ::-1]  # Keras gives them in the order in which they were heard
+        x = np.concatenate([np.asarray(layer.forward_layer(x)), back], axis=2)
+    told = np.tanh(x @ classifier.get_layer("attention_told").kernel + classifier.get_layer("attention_told").bias)
+    asked = np.exp(told @ np.asarray(classifier.get_layer("attention_asked").kernel))
+    attended = (asked / asked.sum(axis=1, keepdims=True) * x).sum(axis=1)
+
+    logits = classifier.get_layer("logits")
+    np.testing.assert_allclose(classifier(clips), attended @ logits.kernel + logits.bias, atol=1e-5)
+    with pytest.raises(ModelError, match="hears both_ways can't stream"):
+        build_step(classifier)
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_in_a_row_a_clip_begins_with_the_states_that_the_one_before_it_left(cell: str) -> None:
     settings = ModelSettings(cell=cell, units=5, layers=2, stack=2, dropout=0.0)

@@ -14,8 +14,8 @@ N_FRAMES, N_MFCC, N_LABELS = 13, 7, 5
 CELLS = ["lstm", "gru", "rnn"]
 
 
-def classifier_with_drawn_weights(cell: str, *, layers: int = 2) -> keras.Model:
-    settings = ModelSettings(cell=cell, units=9, layers=layers, stack=2, dropout=0.0)
+def classifier_with_drawn_weights(cell: str, *, layers: int = 2, both_ways: bool = False) -> keras.Model:
+    settings = ModelSettings(cell=cell, units=9, layers=layers, stack=2, dropout=0.0, both_ways=both_ways)
     classifier = build_classifier(settings, N_FRAMES, N_MFCC, N_LABELS)
     rng = np.random.default_rng(1)
     for weight in classifier.trainable_weights:  # biases too, which begin as zeros
@@ -24,10 +24,9 @@ def classifier_with_drawn_weights(cell: str, *, layers: int = 2) -> keras.Model:
 
 
 def in_products_of(classifier: keras.Model, products: str) -> keras.Model:
-    inputs = x = keras.Input(classifier.input_shape[1:])
-    for layer in classifier.layers[1:]:
-        x = (WrittenOut(layer, products) if is_written_out(layer) else layer)(x)
-    return keras.Model(inputs, x)
+    return keras.models.clone_model(
+        classifier, clone_function=lambda layer: WrittenOut(layer, products) if is_written_out(layer) else layer
+    )
 
 
 def loss_and_gradients(model: keras.Model, n_clips: int = 6) -> tuple[float, list[NDArray[np.float32]]]:
@@ -46,13 +45,13 @@ def largest_error(ours: list[NDArray[np.float32]], theirs: list[NDArray[np.float
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("layers", [1, 3])
-def test_in_float32_loss_and_gradients_are_those_of_keras(cell: str, layers: int) -> None:
-    classifier = classifier_with_drawn_weights(cell, layers=layers)
+@pytest.mark.parametrize(("layers", "both_ways"), [(1, False), (3, False), (2, True)])
+def test_in_float32_loss_and_gradients_are_those_of_keras(cell: str, layers: int, both_ways: bool) -> None:
+    classifier = classifier_with_drawn_weights(cell, layers=layers, both_ways=both_ways)
     loss, gradients = loss_and_gradients(in_products_of(classifier, "float32"))
     expected, expected_gradients = loss_and_gradients(classifier)
     assert loss == pytest.approx(expected, abs=1e-6)
-    assert largest_error(gradients, expected_gradients) < 1e-5
+    assert largest_error(gradients, expected_gradients) < 1e-4  # sums of float32 in another order
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -60,12 +59,13 @@ def test_products_in_bfloat16_change_gradients_by_a_few_hundredths(cell: str) ->
     classifier = classifier_with_drawn_weights(cell)
     _, gradients = loss_and_gradients(build_written_out(classifier))
     error = largest_error(gradients, loss_and_gradients(classifier)[1])
-    assert 1e-5 < error < 0.05  # bfloat16 has eight bits
+    assert 1e-4 < error < 0.05  # bfloat16 has eight bits
 
 
+@pytest.mark.parametrize("both_ways", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_twin_has_the_same_weights_in_the_same_order(cell: str) -> None:
-    classifier = classifier_with_drawn_weights(cell)
+def test_the_twin_has_the_same_weights_in_the_same_order(cell: str, both_ways: bool) -> None:
+    classifier = classifier_with_drawn_weights(cell, both_ways=both_ways)
     twin = build_written_out(classifier)
     assert [id(weight) for weight in twin.variables] == [id(weight) for weight in classifier.variables]
 
@@ -79,7 +79,7 @@ def test_any_number_of_clips_goes_through_one_twin() -> None:
 
 
 def test_other_cells_stay_as_they_are() -> None:
-    class Own(keras.layers.GRU):  # type: ignore[misc]
+    class Own(keras.layers.GRU):
         """May compute anything."""
 
     assert is_written_out(keras.layers.GRU(3))

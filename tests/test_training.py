@@ -24,8 +24,9 @@ from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError, ModelError
+from speech_rnn.export.artefact import export_run
 from speech_rnn.runs import RunRecord, load_run
-from speech_rnn.trained import Trained, open_trained
+from speech_rnn.trained import open_trained
 from speech_rnn.training import Epoch, Interrupted, start, train
 from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 
@@ -39,7 +40,7 @@ class Recordings:
         self.source = FolderSource(write_tones(folder / "tones"))
         self.store = open_store([self.source], FEATURES, folder / "cache")
 
-    def start(self, folder: Path, settings: RunSettings, **others: Trained | None) -> Path:
+    def start(self, folder: Path, settings: RunSettings, **others: Any) -> Path:
         start(folder, settings, [self.source], [self.source.title], self.store, **others)
         return folder
 
@@ -320,6 +321,27 @@ def test_in_half_precision_a_resumed_run_is_the_same_too(
     assert [array for array in saved if array.shape == () and array == 2.0**15]
 
 
+@pytest.mark.usefixtures("eager", "ctrl_c")
+def test_with_products_in_bfloat16_a_resumed_run_is_the_same_too_and_not_that_of_float32(
+    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_settings("gru")
+    whole = recordings_of_tones.run(tmp_path / "float32", settings)
+    settings = settings.changed(model=settings.model.changed(precision="bfloat16_products"))
+    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", settings)
+    folder = recordings_of_tones.start(tmp_path / "run", settings)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(BatchMaker, "batch", interrupt(at_step=5))
+        train(folder, recordings_of_tones.store, workers=0)
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert_same_run(folder, undisturbed)
+    losses = [[epoch["loss"] for epoch in history(one)] for one in (folder, whole)]
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-2)
+
+
 @pytest.mark.usefixtures("eager")
 def test_another_seed_gives_other_weights(recordings_of_tones: Recordings, tmp_path: Path) -> None:
     one, other = (recordings_of_tones.run(tmp_path / str(seed), small_settings(seed=seed, epochs=1)) for seed in (1, 2))
@@ -553,10 +575,13 @@ def test_a_second_output_for_words_is_learned_with_the_labels_and_not_kept(
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_teacher_s_scores_are_learned_where_they_weigh_all(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+def test_the_mean_of_the_teachers_scores_is_learned_where_they_weigh_all(
+    recordings_of_tones: Recordings, tmp_path: Path
+) -> None:
     teacher = open_trained(str(recordings_of_tones.run(tmp_path / "teacher", small_settings("gru"))))
+    second = open_trained(str(recordings_of_tones.run(tmp_path / "second", small_settings("rnn", seed=2))))
     settings = small_settings("rnn", teacher_weight=1.0, word_weight=0.0, epochs=1)
-    folder = recordings_of_tones.start(tmp_path / "pupil", settings, teacher=teacher)
+    folder = recordings_of_tones.start(tmp_path / "pupil", settings, teachers=[teacher, second])
     targets: list[NDArray[np.float32]] = []
     batches: list[NDArray[np.float32]] = []
     step = keras.Model.train_on_batch
@@ -570,10 +595,31 @@ def test_a_teacher_s_scores_are_learned_where_they_weigh_all(recordings_of_tones
         patch.setattr(keras.Model, "train_on_batch", watched)
         train(folder, recordings_of_tones.store, workers=0)
 
-    assert RunRecord.read(folder).taught_by == hashlib.sha256((folder / "teacher.npz").read_bytes()).hexdigest()
+    kept = [hashlib.sha256((folder / f"teacher_{number}.npz").read_bytes()).hexdigest() for number in (0, 1)]
+    assert list(RunRecord.read(folder).taught_by) == kept
     for x, y in zip(batches, targets, strict=True):
-        expected = keras.ops.softmax(teacher.classifier(x))
+        expected = (keras.ops.softmax(teacher.classifier(x)) + keras.ops.softmax(second.classifier(x))) / 2
         np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_teacher_hears_both_ways_and_can_t_be_exported(recordings_of_tones: Recordings, tmp_path: Path) -> None:
+    settings = small_settings("gru", epochs=1)
+    both_ways = settings.changed(model=settings.model.changed(both_ways=True))
+    teacher = open_trained(str(recordings_of_tones.run(tmp_path / "teacher", both_ways)))
+
+    folder = recordings_of_tones.start(tmp_path / "pupil", settings, teachers=[teacher])
+    train(folder, recordings_of_tones.store, workers=0)
+
+    assert load_run(folder).classifier.count_params() < teacher.classifier.count_params()
+    with pytest.raises(ModelError, match="both_ways can't stream or be exported, it is there to teach; give it to"):
+        export_run(
+            load_run(tmp_path / "teacher"),
+            tmp_path / "model",
+            name="teacher",
+            calibration=np.zeros((1, 4, 4), np.float32),
+        )
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.usefixtures("eager")
@@ -583,5 +629,5 @@ def test_a_teacher_of_other_labels_is_refused(recordings_of_tones: Recordings, t
     teacher = open_trained(str(recordings_of_tones.run(tmp_path / "teacher", other)))
 
     with pytest.raises(ModelError, match="has other labels than this run, which can't begin from it or learn from it"):
-        recordings_of_tones.start(tmp_path / "pupil", settings, teacher=teacher)
+        recordings_of_tones.start(tmp_path / "pupil", settings, teachers=[teacher])
     assert not (tmp_path / "pupil").exists()

@@ -105,8 +105,11 @@ class _Labels(click.ParamType[str | tuple[str, ...]]):
 )
 @click.option(
     "--teacher",
+    "teachers",
+    multiple=True,
     metavar="MODEL|RUN",
-    help="Learn the scores of a trained one too, a larger one for instance, of the same labels and features.",
+    help="Learn the scores of a trained one too, a larger one for instance, of the same labels and features. May be "
+    "given several times; their mean is learned.",
 )
 @click.option("--no-augmentation", is_flag=True, help="Leave the training clips as they are.")
 @click.option(
@@ -149,7 +152,7 @@ def command(
     output: Path | None,
     resume: Path | None,
     begin_from: Path | None,
-    teacher: str | None,
+    teachers: tuple[str, ...],
     cache: Path,
     workers: int | None,
     **options: Any,
@@ -175,7 +178,7 @@ def command(
             or output
             or no_augmentation
             or begin_from
-            or teacher
+            or teachers
         ):
             raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
         with quiet():
@@ -210,7 +213,7 @@ def command(
         auto_f_max=auto_f_max,
         clips_heard=None if not auto_epochs else recipe.clips_heard if recipe else USUAL_CLIPS_HEARD,
         begin_from=begin_from,
-        teacher=teacher,
+        teachers=teachers,
     )
 
 

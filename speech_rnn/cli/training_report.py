@@ -29,11 +29,11 @@ def new_run(
     auto_f_max: bool,
     clips_heard: int | None,
     begin_from: Path | None = None,
-    teacher: str | None = None,
+    teachers: Sequence[str] = (),
 ) -> None:
     """Prepare, lay down and run a run; with ``clips_heard`` the epochs follow from the number of clips."""
     initial = None if begin_from is None else open_trained(str(begin_from))
-    teaching = None if teacher is None else open_trained(teacher)
+    teaching = [open_trained(teacher) for teacher in teachers]
     training.refuse_taken(folder)
     check_cell(settings.model.cell)  # before minutes of decoding
     prepared = prepare(names, settings, cache, auto_f_max=auto_f_max)
@@ -46,7 +46,7 @@ def new_run(
     if clips_heard is not None:
         settings = training.with_usual_epochs(settings, prepared.store, clips_heard)
     record = training.start(
-        folder, settings, prepared.sources, prepared.names, prepared.store, begin_from=initial, teacher=teaching
+        folder, settings, prepared.sources, prepared.names, prepared.store, begin_from=initial, teachers=teaching
     )
     _run(folder, record, prepared.store, workers)
 
