@@ -60,7 +60,8 @@ class Others:
         words = task.word_of(pool)
         each = math.ceil(N_OTHERS / max(1, len(task.heard_words)))
         chosen = np.concatenate([pool[words == word][:each] for word in range(len(task.heard_words))])
-        items = Items(chosen, np.zeros(len(chosen), np.int64), chosen)
+        # A label that none has: clips of the unknown are spliced and reversed, and would be no words then.
+        items = Items(chosen, np.full(len(chosen), len(task.labels), np.int64), chosen)
         batch = BatchMaker(store, task, run.settings).batch(items, "training", 0)
         return cls(_States(run.classifier)(batch.features), [task.heard_words[word] for word in batch.words])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_all_words_are_taken_where_none_is_named_and_then_others_must_be_known(
 
     assert run.labels == ("_silence_", "_unknown_", "high", "low", "middle")
     assert load_run(tmp_path / "run", "final").labels == run.labels
+
+
+def test_states_are_those_of_whole_words_whatever_the_labels_are(trainer: Trainer) -> None:
+    run = load_run(trainer.folder / "run")
+    settings = run.settings.changed(
+        task=run.settings.task.changed(silence_share=0.0),  # so that unknown is the first label
+        augmentation=run.settings.augmentation.changed(splice_probability=1.0),
+    )
+    spliced = replace(run, record=run.record.changed(settings=settings))
+    store = open_store([FolderSource(trainer.folder / "tones")], FEATURES, trainer.cache)
+
+    words = Others.of(spliced, store).words
+
+    assert set(words) == {"high", "low", "middle"}
+    assert words.count("high") == words.count("low") == words.count("middle")
 
 
 def test_the_same_seed_gives_the_same_weights(trainer: Trainer, tmp_path: Path) -> None:
