@@ -168,6 +168,7 @@ class Card(CardPart):
         detector: how scores of a stream become detections, unless the user says otherwise.
         parameters: trainable weights.
         macs_per_second: multiply-accumulates of the classifier for a second of sound, the front end left out.
+        compact: weights are numbers of half precision, and forms that can be made of the others are left out.
         synthetic: some or all training data were spoken by machines.
         data: what it was trained on.
         training: how.
@@ -188,6 +189,7 @@ class Card(CardPart):
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     parameters: int = Field(ge=1)
     macs_per_second: float = Field(ge=0.0)
+    compact: bool = False
     synthetic: bool
     data: tuple[DataSource, ...] = ()
     training: TrainingSummary
@@ -312,6 +314,10 @@ def read_checked(folder: Path, name: str, card: Card) -> bytes:
     path = folder / name
     entry = card.files.get(name)
     if entry is None:
+        if card.compact:
+            raise ModelError(
+                f"{folder} is compact and has no {name!r}; 'speech-rnn export {folder} -o DIR' makes a folder that has"
+            )
         known = ", ".join(card.files) or "none"
         raise ModelError(f"{folder / CARD_FILE} lists no {name!r} (files: {known}); {AGAIN}")
     try:

@@ -150,7 +150,7 @@ def _one_cell(
     history = training.train(run_folder, prepared.store, workers=workers, report=report)
     run = load_run(run_folder)
     say(f"{cell.upper()}: exporting, each file checked against Keras")
-    calibration = calibration_features(run, prepared.store)
+    calibration = calibration_features(run.settings, prepared.store)
     card = export_run(run, folder / "models" / cell, name=f"{cell}-demo", calibration=calibration)
     return CellResult(
         name=cell.upper(),

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 import keras
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, Words
@@ -62,7 +62,8 @@ class RunRecord(Settings):
     sources: Annotated[tuple[SourceRecord, ...], Field(strict=False)]
     clips: int
     begun_from: str = ""
-    taught_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    # "" is how runs had it that had no teacher, when there was one at most.
+    taught_by: Annotated[tuple[str, ...], BeforeValidator(lambda given: given or ()), Field(strict=False)] = ()
     made_with: dict[str, str]
 
     @property

@@ -291,7 +291,7 @@ def test_a_further_cell_is_one_line_and_trains_exports_and_recognizes(mgu: str, 
     training.train(tmp_path / "run", store, workers=0)
     run = load_run(tmp_path / "run")
 
-    card = export_run(run, tmp_path / "model", name="tones", calibration=calibration_features(run, store))
+    card = export_run(run, tmp_path / "model", name="tones", calibration=calibration_features(run.settings, store))
     recognizer = load(tmp_path / "model")
 
     assert card.model.cell == "mgu"

@@ -11,13 +11,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from speech_rnn.card import read_figures
+from speech_rnn.card import CARD_FILE, read_figures
 from speech_rnn.cli.options import cache_option, data_option
 from speech_rnn.quiet import quiet
 
 
 @click.command(short_help="Turn a run into files for apps: SavedModel and TFLite, checked.")
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("trained", metavar="RUN|MODEL")
 @click.option(
     "-o",
     "--output",
@@ -32,7 +32,7 @@ from speech_rnn.quiet import quiet
     type=click.Choice(["best", "final"]),
     default="best",
     show_default=True,
-    help="Those of the best epoch by validation, or of the last.",
+    help="A run's: of the best epoch by validation, or of the last.",
 )
 @click.option(
     "--figures",
@@ -41,54 +41,48 @@ from speech_rnn.quiet import quiet
     metavar="FILE.json",
     help="Figures for the card, a list as in a card.json.  [default: the run's validation accuracy]",
 )
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="A third of the size, for shipping: weights of half precision, and nothing that can be made of the rest.",
+)
 @data_option
 @cache_option
 @click.option("--json", "as_json", is_flag=True, help="Print the card, as JSON, instead of a table.")
 def command(
     *,
-    run: Path,
+    trained: str,
     output: Path,
     name: str | None,
     weights: Literal["best", "final"],
     figures_file: Path | None,
+    compact: bool,
     sources: tuple[str, ...],
     cache: Path,
     as_json: bool,
 ) -> None:
-    """Write a trained run as a folder of model files, each run on probes and held to Keras before it ships.
+    """Write a trained run, or a model again, as a folder of model files, each held to Keras on probes before it ships.
 
     In the folder are model.keras, saved_model/ and clip.tflite (both take a waveform, the front end is inside),
     stream.tflite (a step of sound and states, also in float16, with weights in 8 bits and in int8), mcu/ (int8 and the
     front end in C, for boards), card.json, labels.txt and README.md, which says how to call them.
     What integers need to know of the sound is taken from training clips: the run's own recordings, unless --data
-    names others.
+    names others; for a MODEL it must.
 
     \b
     speech-rnn export runs/gru-12 -o my-model
+    speech-rnn export gru-12 -o every-form --data speech_commands
     """
     with quiet():
-        from speech_rnn.adaptation import Others
-        from speech_rnn.data.sources import open_sources
-        from speech_rnn.data.store import open_store
-        from speech_rnn.export.artefact import check_place, export_run
-        from speech_rnn.export.calibration import calibration_features
-        from speech_rnn.runs import load_run
+        from speech_rnn.cli.exporting import export_again, export_trained_run
 
-    check_place(output)  # before a minute is spent
     figures = None if figures_file is None else read_figures(figures_file)
-    trained = load_run(run, weights)
-    store = open_store(
-        open_sources(sources or [source.name for source in trained.record.sources]), trained.settings.features, cache
-    )
-    card = export_run(
-        trained,
-        output,
-        name=name or output.resolve().name,
-        calibration=calibration_features(trained, store),
-        which=weights,
-        figures=figures,
-        others=Others.of(trained, store),
-    )
+    if Path(trained).is_dir() and not (Path(trained) / CARD_FILE).is_file():
+        card = export_trained_run(
+            Path(trained), output, name, sources, cache, weights=weights, figures=figures, compact=compact
+        )
+    else:
+        card = export_again(trained, output, name, sources, cache, figures=figures, compact=compact)
     if as_json:
         click.echo(json.dumps(json.loads(card.to_json())))
         return

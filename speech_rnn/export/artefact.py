@@ -1,8 +1,12 @@
-"""A training run -> a model folder: the model in several forms and one card, each form checked before it ships.
+"""A trained classifier -> a model folder: in several forms and with one card, each form checked before it ships.
 
 ``model.keras`` (MFCC -> logits), ``saved_model/``, ``clip.tflite`` (waveform -> scores, front end inside), the stream
 files (a step of sound and states -> scores and states, in four precisions), ``mcu/`` for boards, ``card.json``,
 ``labels.txt`` and ``README.md``. The folder is written beside and renamed: there is a whole one or none.
+
+A compact folder, for models that are shipped with a program, takes a third: weights are rounded to half precision, so
+that files of float32 can store them so and still give the same scores as ``model.keras``; what can be made of that file
+is left out.
 """
 
 from __future__ import annotations
@@ -39,23 +43,33 @@ from speech_rnn.card import (
 )
 from speech_rnn.errors import ModelError
 from speech_rnn.evaluation import wilson_interval
+from speech_rnn.export.assembly import Piece
 from speech_rnn.export.board.folder import FOLDER as BOARD
 from speech_rnn.export.board.folder import write_board_files
 from speech_rnn.export.front_end import FrontEnd
+from speech_rnn.export.half_precision import with_half_weights
 from speech_rnn.export.integers.conversion import convert
 from speech_rnn.export.integers.networks import arrange
 from speech_rnn.export.metadata import with_audio_metadata
 from speech_rnn.export.probes import BOUND, BOUNDS, CHIRP, Scores, check, keras_scores, make_probes, stepwise_scores
 from speech_rnn.export.readme import readme
 from speech_rnn.export.saved_model import load_signatures, write_saved_model
-from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, integer_step, stream_file
+from speech_rnn.export.tflite import (
+    Precision,
+    clip_file,
+    convert_front_end,
+    convert_step,
+    integer_step,
+    stream_file,
+)
 from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers, state_sizes
 from speech_rnn.progress import progress
 from speech_rnn.quiet import quiet
 from speech_rnn.runs import Run, SourceRecord
 from speech_rnn.runtime import CLIP_FILE, Recognizer
-from speech_rnn.stream_model import STREAM_FILES, StreamModel
+from speech_rnn.stream_model import STREAM_FILES, StreamForm, StreamModel
 from speech_rnn.tflite_file import CLIP_SIGNATURE, SCORES, STREAM
+from speech_rnn.trained import normalization_of
 
 SAVED_MODEL = "saved_model"
 LABELS_FILE = "labels.txt"
@@ -71,6 +85,7 @@ def export_run(
     which: Literal["best", "final"] = "best",
     figures: Sequence[Figure] | None = None,
     others: Others | None = None,
+    compact: bool = False,
 ) -> Card:
     """Write a trained run as a model folder.
 
@@ -83,6 +98,7 @@ def export_run(
         which: the weights that ``run`` was loaded with, for the card.
         figures: what the model reaches, for the card; the run's validation accuracy if not given.
         others: what the classifier makes of the words of its training, for those who adapt it.
+        compact: whether the folder is to be small.
 
     Returns:
         The card, as written.
@@ -91,8 +107,7 @@ def export_run(
         ModelError: the name isn't allowed, the folder holds something else, the classifier can't be converted, or a
             file differs from Keras by more than its bound.
     """
-    check_place(folder)
-    classifier = _float32(run)
+    classifier = run.classifier
     epoch = _epoch(run.history, which)
     card = Card.make(
         name=name,
@@ -102,6 +117,7 @@ def export_run(
         states=tuple(state_sizes(classifier)),
         parameters=sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights),
         macs_per_second=macs_per_second(classifier, run.settings.features),
+        compact=compact,
         synthetic=run.record.synthetic,
         data=tuple(
             DataSource(
@@ -120,8 +136,32 @@ def export_run(
             settings=run.settings.training,
         ),
         figures=_validation_accuracy(run, epoch, which) if figures is None else tuple(figures),
-        made_with=_versions(),
     )
+    return export_classifier(classifier, folder, card, calibration=calibration, others=others)
+
+
+def export_classifier(
+    classifier: keras.Model,
+    folder: Path,
+    card: Card,
+    *,
+    calibration: NDArray[np.float32],
+    others: Others | None = None,
+) -> Card:
+    """Write a classifier as a model folder.
+
+    Args:
+        classifier: MFCC float32 [batch, frames, n_mfcc] -> logits float32 [batch, labels].
+        folder: as for :func:`export_run`, as are the others, what is returned and what is raised.
+        card: what is known of the classifier; files and versions are put in.
+        calibration: MFCC of training clips.
+        others: for those who adapt it.
+    """
+    check_place(folder)
+    card = card.model_copy(update={"files": {}, "made_with": _versions()})
+    classifier = _float32(classifier, card)
+    if card.compact:
+        classifier.set_weights([weight.astype(np.float16).astype(np.float32) for weight in classifier.get_weights()])
     try:
         with atomic.new_folder(folder.resolve(), replace=True) as beside:
             if others is not None:
@@ -146,36 +186,42 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
         worse = agreements.setdefault(file, found)
         agreements[file] = {name: max(worse[name], found[name], key=lambda one: one.error) for name in found}
 
-    with progress("export", 5 + len(STREAM_FILES)) as bar:
+    precisions: tuple[Precision, ...] = ("float32",) if card.compact else ("float32", "float16", "dynamic")
+    stored = with_half_weights if card.compact else bytes
+    with progress("export", 6 + len(precisions)) as bar:
         _write_keras(folder / KERAS_FILE, classifier, card)
         hold(KERAS_FILE, _keras_file_scores(folder / KERAS_FILE, classifier, card))
         bar.advance()
-        front_end = FrontEnd(card.features, tf.float64)
-        write_saved_model(classifier, front_end, card, folder / CARD_FILE, folder / SAVED_MODEL)
-        signatures = load_signatures(folder / SAVED_MODEL)
-        saved = f"{SAVED_MODEL}/saved_model.pb"
-        hold(saved, lambda clips: np.asarray(signatures[CLIP_SIGNATURE](waveform=clips)[SCORES]))
-        hold(saved, lambda clips: stepwise_scores(signatures[STREAM], card, clips))
+        if not card.compact:
+            front_end = FrontEnd(card.features, tf.float64)
+            write_saved_model(classifier, front_end, card, folder / CARD_FILE, folder / SAVED_MODEL)
+            signatures = load_signatures(folder / SAVED_MODEL)
+            saved = f"{SAVED_MODEL}/saved_model.pb"
+            hold(saved, lambda clips: np.asarray(signatures[CLIP_SIGNATURE](waveform=clips)[SCORES]))
+            hold(saved, lambda clips: stepwise_scores(signatures[STREAM], card, clips))
         bar.advance()
         pieces, network = convert_front_end(card), arrange(classifier, card, calibration)
         integers = convert(network)
         bar.advance()
-        for form, file in STREAM_FILES.items():
-            if form == "int8":
-                step = integer_step(network, integers.logits.to_bytes())
-            else:
-                step = convert_step(classifier, form)
-            (folder / file).write_bytes(stream_file(card, pieces, step))
+
+        def write_stream(form: StreamForm, step: Piece) -> StreamModel:
+            file = STREAM_FILES[form]
+            (folder / file).write_bytes(stored(stream_file(card, pieces, step)))
             model = StreamModel(card, (folder / file).read_bytes(), file)
             hold(file, model.clip_scores, BOUNDS[form])
             hold(file, partial(_through_signature, model), BOUNDS[form])
             bar.advance()
-            if form == "float32":
-                (folder / CLIP_FILE).write_bytes(_for_mediapipe(clip_file(card, pieces, step), card))
+            return model
+
+        for precision in precisions:
+            step = convert_step(classifier, precision)
+            model = write_stream(precision, step)
+            if precision == "float32":
+                (folder / CLIP_FILE).write_bytes(_for_mediapipe(stored(clip_file(card, pieces, step)), card))
                 recognizer = Recognizer(card, (folder / CLIP_FILE).read_bytes(), model)
                 hold(CLIP_FILE, partial(_clip_by_clip, recognizer))
                 bar.advance()
-
+        write_stream("int8", integer_step(network, integers.logits.to_bytes()))
         agreements |= write_board_files(folder, classifier, calibration, network, integers.board)
         bar.advance()
 
@@ -233,8 +279,13 @@ def _write_keras(path: Path, classifier: keras.Model, card: Card) -> None:
         raise ModelError(
             f"cell={card.model.cell!r} can't be saved by Keras ({clipped(str(error))}); give its class a get_config()"
         ) from error
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(CARD_FILE, card.to_json())
+    # Keras stores its members as they are; half-precision numbers as float32 pack to half their size.
+    packing = zipfile.ZIP_DEFLATED if card.compact else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for member, content in {**members, CARD_FILE: card.to_json().encode()}.items():
+            archive.writestr(member, content)
 
 
 def _keras_file_scores(path: Path, classifier: keras.Model, card: Card) -> Scores:
@@ -245,19 +296,17 @@ def _keras_file_scores(path: Path, classifier: keras.Model, card: Card) -> Score
     return lambda clips: keras_scores(loaded, card.features, clips)
 
 
-def _float32(run: Run) -> keras.Model:
-    """The run's classifier in float32 throughout, and without cuDNN, whose operators no other machine has."""
-    normalization = run.classifier.get_layer("normalization")
-    features = run.settings.features
+def _float32(classifier: keras.Model, card: Card) -> keras.Model:
+    """A classifier in float32 throughout, and without cuDNN, whose operators no other machine has."""
+    weights = classifier.get_weights()
     classifier = build_classifier(
-        run.settings.model.changed(precision="float32"),
-        features.n_frames,
-        features.n_mfcc,
-        len(run.labels),
-        mean=np.asarray(normalization.mean, np.float32).reshape(-1),
-        variance=np.asarray(normalization.variance, np.float32).reshape(-1),
+        card.model.changed(precision="float32"),
+        card.features.n_frames,
+        card.features.n_mfcc,
+        len(card.labels),
+        **normalization_of(classifier),
     )
-    classifier.set_weights(run.classifier.get_weights())
+    classifier.set_weights(weights)
     for layer in recurrent_layers(classifier):
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False

@@ -28,12 +28,9 @@ multiply-accumulates. The front end ({n_mfcc} MFCC of {n_mels} mel bands, {f_min
 |---|---|
 | `clip.tflite` | a clip in, scores out; one graph, with the metadata that MediaPipe's AudioClassifier reads |
 | `stream.tflite` | {step_ms:g} ms of sound and the states in, scores and new states out |
-| `stream_float16.tflite`, `stream_dynamic.tflite`, `stream_int8.tflite` | the same with smaller weights, called alike |
-| `mcu/` | for microcontrollers: TensorFlow Lite Micro models as C arrays, 8-bit weights; the front end in C; its page |
-| `saved_model/`, `model.keras` | for TensorFlow and Keras |
-| `card.json`, `labels.txt` | settings, figures, how near each file comes to Keras, SHA-256 of all; the labels |
+{other_files}| `card.json`, `labels.txt` | settings, figures, how near each file is to Keras, SHA-256; the labels |
 
-A stream file's signature `stream` takes, in this order:
+{compact}A stream file's signature `stream` takes, in this order:
 
 | input | float32 | begins as | then |
 |---|---|---|---|
@@ -187,6 +184,30 @@ async function hear(samples) {{  // Float32Array of {step_length}
 }}
 ```
 
+{with_tensorflow}`model.keras` is the classifier without its front end: MFCC float32 [batch, {n_frames}, {n_mfcc}] ->
+logits.
+"""
+
+_WHOLE_FILES = """\
+| `stream_float16.tflite`, `stream_dynamic.tflite`, `stream_int8.tflite` | the same with smaller weights, called alike |
+| `mcu/` | for microcontrollers: TensorFlow Lite Micro models as C arrays, 8-bit weights; the front end in C; its page |
+| `saved_model/`, `model.keras` | for TensorFlow and Keras |
+"""
+
+_COMPACT_FILES = """\
+| `stream_int8.tflite` | the same with weights in 8 bits, called alike |
+| `mcu/` | for microcontrollers: TensorFlow Lite Micro models, 8-bit weights; the front end in C; its page |
+| `model.keras` | for Keras |
+"""
+
+_COMPACT = """\
+This folder is compact: all weights are numbers of half precision, and files of float32 store them so. What else there
+is, `saved_model/`, `stream_float16.tflite`, `stream_dynamic.tflite` and models as C arrays, is made of it by
+`speech-rnn export {name} -o DIR --data RECORDINGS`; integers take their ranges from the recordings.
+
+"""
+
+_WITH_TENSORFLOW = """\
 ## With TensorFlow
 
 ```python
@@ -200,7 +221,6 @@ print(scores.shape)
 ```
 
 Its signature `stream` takes and gives what that of `stream.tflite` does, for any number of streams at once.
-`model.keras` is the classifier without the front end: MFCC float32 [batch, {n_frames}, {n_mfcc}] -> logits.
 """
 
 
@@ -225,6 +245,11 @@ def readme(card: Card) -> str:
         f_min=features.f_min,
         f_max=features.f_max,
         figures=_table(card.figures),
+        other_files=_COMPACT_FILES if card.compact else _WHOLE_FILES,
+        compact=_COMPACT.format(name=card.name) if card.compact else "",
+        with_tensorflow=""
+        if card.compact
+        else _WITH_TENSORFLOW.format(name=card.name, clip_length=features.clip_length),
         **_of_streams(card),
     )
 

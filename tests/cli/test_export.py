@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from speech_rnn import checkpoint, load
+from speech_rnn.card import Card
 from speech_rnn.cli.export import command
-from speech_rnn.errors import ModelError
+from speech_rnn.errors import DataError, ModelError
 from speech_rnn.export.probes import keras_scores
 from speech_rnn.runs import write_record
 from tests.export.runs_in_memory import FEATURES, make_run
@@ -67,3 +68,24 @@ def test_a_folder_that_is_no_run_is_an_error_and_nothing_is_written(tmp_path: Pa
         command.main([str(tmp_path), "-o", str(tmp_path / "model")], standalone_mode=False)
 
     assert not (tmp_path / "model").exists()
+
+
+def test_a_model_is_exported_again_with_every_form_and_recordings_for_its_integers(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    compact, whole = tmp_path / "compact", tmp_path / "whole"
+    CliRunner().invoke(command, [str(run_folder), "-o", str(compact), "--compact"], catch_exceptions=False)
+
+    with pytest.raises(DataError, match="its training clips aren't with it; add --data, recordings of its words"):
+        command.main([str(compact), "-o", str(whole)], standalone_mode=False)
+    assert not whole.exists()
+    arguments = [str(compact), "-o", str(whole), "--data", "corpus"]
+    assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
+
+    again, first = Card.read(whole / "card.json"), Card.read(compact / "card.json")
+    assert {"saved_model/saved_model.pb", "stream_float16.tflite"} < set(again.files) - set(first.files)
+    assert (again.name, again.compact) == ("whole", False)
+    same = {"name": "", "compact": False, "files": {}, "made_with": {}}
+    assert again.model_copy(update=same) == first.model_copy(update=same)
+    clip = np.random.default_rng(0).normal(0, 0.1, FEATURES.clip_length).astype(np.float32)
+    np.testing.assert_allclose(load(whole).scores(clip), load(compact).scores(clip), atol=1e-5)

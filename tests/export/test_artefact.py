@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +112,54 @@ def expected_scores(run: Run, waveforms: NDArray[np.float32]) -> NDArray[np.floa
     logits = np.asarray(run.classifier(mfcc, training=False), np.float64)
     powers = np.exp(logits)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_compact_folder_has_half_precision_weights_in_fewer_files_which_all_agree(cell: str, tmp_path: Path) -> None:
+    run = make_run(cell=cell, units=32)
+    export_run(run, tmp_path / "whole", name="model", calibration=calibration())
+
+    card = export_run(run, tmp_path / "compact", name="model", calibration=calibration(), compact=True)
+
+    assert {file.partition("/")[0] for file in card.files} == {
+        *("model.keras", "clip.tflite", "stream.tflite", "stream_int8.tflite"),
+        *("mcu", "labels.txt", "README.md"),
+    }
+    whole = {file: entry.bytes for file, entry in Card.read(tmp_path / "whole" / "card.json").files.items()}
+    assert 2 * sum(entry.bytes for entry in card.files.values()) < sum(whole.values())
+    n_weights = run.classifier.count_params()
+    assert whole["stream.tflite"] - card.files["stream.tflite"].bytes > 1.8 * n_weights
+    rounded = [weight.astype(np.float16).astype(np.float32) for weight in run.classifier.get_weights()]
+    assert any((weight != half).any() for weight, half in zip(run.classifier.get_weights(), rounded, strict=True))
+    run.classifier.set_weights(rounded)
+    waveforms = clips()
+    expected = expected_scores(run, waveforms)
+    recognizer = speech_rnn.load(tmp_path / "compact")
+    tflite = [list(recognizer.predict(clip, FEATURES.sample_rate).scores.values()) for clip in waveforms]
+    np.testing.assert_allclose(tflite, expected, atol=1e-5)
+    np.testing.assert_allclose(recognizer.stream_model.clip_scores(waveforms), expected, atol=1e-5)
+    with pytest.raises(ModelError, match=r"is compact and has no 'stream_float16.tflite'; 'speech-rnn export "):
+        speech_rnn.load(tmp_path / "compact", "float16")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="no C compiler for ELF: apt install gcc"
+)
+def test_the_models_of_a_compact_folder_are_arrays_that_the_assembler_reads(tmp_path: Path) -> None:
+    export_run(make_run(), tmp_path / "model", name="model", calibration=calibration(), compact=True)
+    board = tmp_path / "model" / "mcu"
+    (tmp_path / "written.c").write_text(
+        '#include <stdint.h>\n#include <stdio.h>\n#include "step_int8.h"\nint main(void) {\n'
+        "  fwrite(step_int8, 1, step_int8_size, stdout);\n  return (uintptr_t)step_int8 % 16 != 0;\n}\n"
+    )
+
+    files = [str(tmp_path / "written.c"), str(board / "step_int8.c")]
+    subprocess.run(
+        ["cc", "-std=c99", "-Wall", "-Werror", f"-I{board}", "-o", "written", *files], cwd=tmp_path, check=True
+    )
+
+    written = subprocess.run([tmp_path / "written"], check=True, capture_output=True).stdout
+    assert written == (board / "step_int8.tflite").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,20 @@ def model_source(name: str, content: bytes) -> str:
     )
 
 
+def included_model_source(name: str, content: bytes) -> str:
+    """``NAME.c`` in a hundredth of the bytes: the assembler takes ``NAME.tflite``, which must lie beside it."""
+    return (
+        f"/* Written by speech-rnn export: the bytes of {name}.tflite, which the assembler reads from the folder of\n"
+        '   this file: compile with -I and that folder. */\n#include "{name}.h"\n\n'
+        "#if !defined(__ELF__)\n#error this needs GCC or Clang, and ELF; speech-rnn export writes an array for others\n"
+        "#endif\n\n"
+        "/* Weights are read as words: without alignment some processors fault. */\n"
+        f'__asm__(".section .rodata.{name}, \\"a\\"\\n.balign 16\\n.global {name}\\n{name}:\\n"\n'
+        f'        ".incbin \\"{name}.tflite\\"\\n.balign 16\\n.previous\\n");\n'
+        f"const unsigned int {name}_size = {len(content)};\n"
+    ).replace("{name}", name)
+
+
 def _macros(prefix: str, values: Mapping[str, int | float | np.float32]) -> str:
     return "".join(f"#define {prefix.upper()}_{name} {_literal(value)}\n" for name, value in values.items())
 

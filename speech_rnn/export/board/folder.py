@@ -85,7 +85,8 @@ def write_board_files(
         content = graph.to_bytes()
         (board / f"{name}.tflite").write_bytes(content)
         texts[f"{name}.h"] = c_files.model_header(name, content, _macros(graph, models[name]))
-        texts[f"{name}.c"] = c_files.model_source(name, content)
+        source = c_files.included_model_source if card.compact else c_files.model_source
+        texts[f"{name}.c"] = source(name, content)
         vectors[name] = _golden(models[name], network)
         texts[f"{name}_golden.h"] = c_files.golden_header(name, vectors[name], {"TOLERANCE": TOLERANCE_LSB})
     texts["golden.json"] = _golden_json(models, vectors)

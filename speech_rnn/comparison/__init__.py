@@ -1,0 +1,1 @@
+"""LSTM or GRU: the experiment, what it found, and how sure that is."""
