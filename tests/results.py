@@ -11,7 +11,9 @@ from speech_rnn.charts import LearningCurve
 from speech_rnn.config import DetectorConfig, FeatureSettings
 from speech_rnn.detection_scoring import DetectionReport, DistanceFigures, LabelDetections, MatchingRule, OperatingPoint
 from speech_rnn.evaluation import Evaluation, evaluate
+from speech_rnn.gates import GATES, LayerTrace
 from speech_rnn.report import CellResult, SampleResult, demo_page
+from speech_rnn.word_trace import WordTrace
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 HOSTILE = ("<script>alert(1)</script>", "</title></style>", "\"'><img src=x onerror=y>", "{{ 7 * 7 }}", "a\x00\u202eb")
@@ -112,4 +114,52 @@ def detection_report(
         distances=DistanceFigures.of([3.0, 4.0, 12.0, 25.0], [False, True, True, True], 0.95),
         causes={"word": 1, "other word": 2, "other language": 3, "noise": 4},
         curve=tuple(OperatingPoint.of(threshold=float(level), **counts(level)) for level in levels),
+    )
+
+
+SIGNALS = {
+    "lstm": ("input", "forget", "output", "candidate", "c", "h"),
+    "gru": ("update", "reset", "candidate", "h"),
+    "rnn": ("h",),
+}
+
+
+def word_trace(
+    cell: str = "gru",
+    labels: Sequence[str] = LABELS,
+    *,
+    model: str = "",
+    layers: int = 2,
+    seconds: float = 1.0,
+    file_s: float = 1.0,
+    synthetic: bool = False,
+) -> WordTrace:
+    """A model that is sure of the first label at first, and from the middle on of the last."""
+    settings = FeatureSettings()
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0, 0.1, round(seconds * settings.sample_rate)).astype(np.float32)
+    n_frames = 1 + (len(samples) - settings.n_fft) // settings.hop_length
+    n_steps = n_frames // 3
+    scores = np.full((n_steps, len(labels)), 0.2 / (len(labels) - 1))
+    scores[: n_steps // 2, 0] = scores[n_steps // 2 :, -1] = 0.8
+    return WordTrace(
+        model=model or f"{cell}-2",
+        cell=cell,
+        labels=tuple(labels),
+        synthetic=synthetic,
+        settings=settings,
+        stack=3,
+        file_s=file_s,
+        samples=samples,
+        log_mel=rng.normal(-40, 9, (n_frames, settings.n_mels)).astype(np.float32),
+        scores=scores,
+        layers=tuple(
+            LayerTrace(
+                {
+                    name: rng.uniform(0 if name in GATES else -3 if name == "c" else -1, 1, (n_steps, 20))
+                    for name in SIGNALS[cell]
+                }
+            )
+            for _ in range(layers)
+        ),
     )
