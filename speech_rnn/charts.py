@@ -302,13 +302,10 @@ def spectrogram(log_mel: NDArray[np.floating], settings: FeatureSettings) -> Cha
         log_mel: dB [frames, n_mels].
         settings: of the front end, for the axes.
     """
-    band_hz = librosa.mel_frequencies(n_mels=settings.n_mels + 2, fmin=settings.f_min, fmax=settings.f_max)[1:-1]
-    marks = [hz for hz in (500, 1_000, 2_000, 4_000, 8_000, 16_000) if band_hz[0] <= hz <= band_hz[-1]]
-    places = np.interp(marks, band_hz, np.arange(settings.n_mels))
     low, high = float(log_mel.min()), float(log_mel.max())
     with new_figure(WIDTH, 2.5) as figure:
         axes = _image(figure, log_mel.T, colours="magma", low=low, high=high, settings=settings)
-        axes.set_yticks(places, [f"{hz:,}" for hz in marks])
+        mark_bands(axes, settings)
         axes.set_title("mel band, Hz")
         alt = (
             f"Log-mel spectrogram: {len(log_mel)} frames of {settings.n_mels} bands, "
@@ -369,6 +366,13 @@ def score_bars(labels: Sequence[str], scores: Mapping[str, NDArray[np.floating]]
         return finished(figure, f"Scores of the {len(order)} likeliest of {len(labels)} labels. {'; '.join(said)}.")
 
 
+def mark_bands(axes: Axes, settings: FeatureSettings) -> None:
+    """Frequencies in Hz beside the mel bands of a spectrogram, whose rows are numbered upwards."""
+    band_hz = librosa.mel_frequencies(n_mels=settings.n_mels + 2, fmin=settings.f_min, fmax=settings.f_max)[1:-1]
+    marks = [hz for hz in (500, 1_000, 2_000, 4_000, 8_000, 16_000) if band_hz[0] <= hz <= band_hz[-1]]
+    axes.set_yticks(np.interp(marks, band_hz, np.arange(settings.n_mels)), [f"{hz:,}" for hz in marks])
+
+
 def _loudest_s(log_mel: NDArray[np.floating], settings: FeatureSettings) -> float:
     """Time of the middle of the loudest frame."""
     frame = int(np.asarray(log_mel, float).mean(axis=1).argmax())
@@ -389,16 +393,23 @@ def _image(
     )
     axes.set_xlabel("seconds")
     axes.grid(False)
+    colour_bar(bar, colours, low, high)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def colour_bar(bar: Axes, colours: str, low: float, high: float, *, n_ticks: int = 5) -> None:
+    """What the colours of an image mean, on narrow axes of its height."""
     # matplotlib's own colour bar is 256 vector shapes; a column of pixels shows the same.
     ramp = np.linspace(low, high, 64)[:, None]
     bar.imshow(ramp, cmap=colours, extent=(0, 1, low, high), origin="lower", aspect="auto", interpolation="none")
     bar.set_xticks([])
     bar.yaxis.tick_right()
-    bar.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    bar.yaxis.set_major_locator(MaxNLocator(nbins=n_ticks))
     bar.grid(False)
-    for spine in (*axes.spines.values(), *bar.spines.values()):
+    for spine in bar.spines.values():
         spine.set_visible(False)
-    return axes
 
 
 def add_legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str], place: Place) -> None:
