@@ -18,15 +18,22 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from speech_rnn import charts, detection_charts
+from speech_rnn import charts, detection_charts, gate_charts
 from speech_rnn.charts import Chart, LearningCurve
 from speech_rnn.config import FeatureSettings
 from speech_rnn.detection_scoring import CAUSES, DetectionReport
 from speech_rnn.evaluation import Evaluation
+from speech_rnn.gates import OPEN, SHUT
 from speech_rnn.progress import duration
 from speech_rnn.text import interval, percent, plain, rate
+from speech_rnn.word_trace import WordTrace
 
 WORST = 10  # speakers and mistakes in a table
+FORMULAS = {
+    "lstm": "c = forget × c + input × candidate, h = output × tanh(c)",
+    "gru": "h = update × h + (1 − update) × candidate; reset: how much of h the candidate is made from",
+    "rnn": "h = tanh of what comes in and of h itself; no gate decides what is kept",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +234,66 @@ def streams_page(reports: Sequence[DetectionReport], versions: Mapping[str, str]
     )
 
 
+def inside_page(
+    traces: Sequence[WordTrace], name: str, *, command: str, versions: Mapping[str, str] | None = None
+) -> str:
+    """The page of one word on its way through the cells of one model or several, side by side.
+
+    Args:
+        traces: one or more of the same sound.
+        name: of the sound.
+        command: what makes this page again.
+        versions: by the library's name.
+
+    Returns:
+        HTML, whole and self-contained.
+    """
+    models = [plain(trace.model, 80) for trace in traces]
+    labels, highest = gate_charts.likeliest_labels(traces), gate_charts.highest_norms(traces)
+    until_s = max(trace.heard_s for trace in traces)
+    first = traces[0]
+    return _render(
+        "inside.html",
+        heading=f"Inside {_listed(models)}",
+        lede=f"{plain(name, 80)}, {first.file_s:.2f} s. {_listed([_heard_in_words(trace) for trace in traces])}.",
+        length=_length_in_words(first),
+        traces=traces,
+        formulas=[(cell.upper(), FORMULAS[cell]) for cell in dict.fromkeys(trace.cell for trace in traces)],
+        sound_wav=_wav_url(first.samples, first.settings.sample_rate),
+        sound=name,
+        words=[gate_charts.word_and_scores(trace, labels, until_s=until_s, highest=highest) for trace in traces],
+        layers=[
+            [
+                [draw(trace, number, until_s=until_s) if number <= len(trace.layers) else None for trace in traces]
+                for draw in (gate_charts.signals_by_time, gate_charts.units_by_time)
+            ]
+            for number in range(1, 1 + max(len(trace.layers) for trace in traces))
+        ],
+        shut=SHUT,
+        open=OPEN,
+        command=command,
+        versions=versions or {},
+    )
+
+
+def _heard_in_words(trace: WordTrace) -> str:
+    label, score = trace.heard
+    return f"{plain(trace.model, 80)} hears “{plain(label)}” with {percent(score)}"
+
+
+def _length_in_words(trace: WordTrace) -> str:
+    """What is done with a sound that isn't as long as a clip."""
+    clip_s = trace.settings.clip_s
+    if trace.file_s < clip_s:
+        return f"It is shorter than the {clip_s:g} s of a clip: silence was put before and behind it."
+    if trace.file_s > clip_s:
+        return (
+            f"It is longer than the {clip_s:g} s of a clip, and was heard as one sequence from its beginning: "
+            "what comes later than that, training has never shown the model."
+        )
+    return ""
+
+
 def _verdict(results: Sequence[CellResult]) -> str:
     """What the intervals allow to say."""
     if len(results) < 2:
@@ -314,5 +381,6 @@ def _render(template: str, **values: Any) -> str:
         "rate": rate,
         "seconds": _seconds,
         "short": plain,
+        "signed": "{:z.2f}".format,
     }
     return environment.get_template(template).render(dark_colours=charts.DARK.items(), **values)

@@ -14,8 +14,8 @@ import soundfile
 
 from speech_rnn import report
 from speech_rnn.evaluation import evaluate
-from speech_rnn.report import demo_page, evaluation_page, streams_page
-from tests.results import HOSTILE, LABELS, cell, demo, detection_report, evaluation, sample
+from speech_rnn.report import demo_page, evaluation_page, inside_page, streams_page
+from tests.results import HOSTILE, LABELS, cell, demo, detection_report, evaluation, sample, word_trace
 
 
 @functools.cache
@@ -28,6 +28,12 @@ PAGES: dict[str, Callable[[Sequence[str]], str]] = {
     "evaluation": lambda labels: evaluation_page(evaluation(labels, model=labels[-1]), {labels[0]: labels[1]}),
     "streams": lambda labels: streams_page(
         [detection_report(labels, model=labels[-1], mode=mode) for mode in ("window", "carry")], {labels[0]: labels[1]}
+    ),
+    "inside": lambda labels: inside_page(
+        [word_trace(one, labels, model=labels[-1]) for one in ("lstm", "gru")],
+        labels[1],
+        command=f"speech-rnn inspect {labels[3]}",
+        versions={labels[0]: labels[1]},
     ),
 }
 
@@ -174,6 +180,43 @@ def test_the_page_of_streams_shows_each_operating_point() -> None:
         "synthetic"
         not in "".join(ElementTree.fromstring(streams_page([detection_report(synthetic=False)])).itertext()).lower()
     )
+
+
+def test_the_page_of_a_word_shows_each_layer_of_each_model_and_every_signal_in_numbers() -> None:
+    traces = [word_trace("lstm", synthetic=True), word_trace("gru", layers=1)]
+
+    root = ElementTree.fromstring(inside_page(traces, "yes.wav", command="speech-rnn inspect", versions={}))
+
+    captions = ["".join(caption.itertext()) for caption in root.iter("figcaption")]
+    assert [caption.partition(".")[0] for caption in captions] == [
+        "lstm-2, sound, scores, states",
+        "gru-2, sound, scores, states",
+        *("lstm-2, all units together", "gru-2, all units together"),
+        *("lstm-2, unit by unit", "gru-2, unit by unit"),
+        *("lstm-2, all units together", "lstm-2, unit by unit"),
+    ]
+    rows = [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
+    assert ["lstm-2", "LSTM", "2 × 20", "30 ms", "synthetic speech", "no", "80.0 %", "0.51 s"] in rows
+    assert ["gru-2", "GRU", "1 × 20", "30 ms", "recordings", "no", "80.0 %", "0.51 s"] in rows
+    forget = traces[0].layers[1].signals["forget"]
+    low, high = np.quantile(forget, [0.1, 0.9])
+    shut, opened = 100 * (forget < 0.1).mean(), 100 * (forget > 0.9).mean()
+    shown = [f"{forget.mean():.2f}", f"{low:.2f}", f"{high:.2f}", f"{shut:.1f} %", f"{opened:.1f} %"]
+    assert ["2", "forget", *shown] in rows
+    assert len([row for row in rows if row[0] in ("1", "2")]) == 2 * 6 + 4
+
+
+@pytest.mark.parametrize(
+    ("file_s", "says"), [(0.6, "silence was put before and behind it"), (1.0, ""), (2.0, "heard as one sequence")]
+)
+def test_the_page_of_a_word_says_what_was_done_with_its_length(file_s: float, says: str) -> None:
+    trace = word_trace("rnn", layers=1, seconds=max(file_s, 1.0), file_s=file_s)
+
+    text = Elements(inside_page([trace], "yes.wav", command="speech-rnn inspect")).text
+
+    assert f"yes.wav, {file_s:.2f} s" in text
+    assert says in text
+    assert ("of a clip" in text) == bool(says)
 
 
 def test_one_run_of_each_cell_crowns_none() -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "Train a recognizer of words.",
     "adapt": "Teach a trained model other words, from a few clips a word.",
     "evaluate": "Measure how good a run or a model is, with intervals.",
+    "inspect": "Draw what the gates of a model do while it hears a word.",
     "export": "Turn a run into files for apps: SavedModel and TFLite, checked.",
     "models": "List the models that come with this package.",
     "recognize": "Say which words are heard in sound files.",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from speech_rnn.report import evaluation_page, streams_page
-from tests.results import demo, detection_report, evaluation
+from speech_rnn.report import evaluation_page, inside_page, streams_page
+from tests.results import demo, detection_report, evaluation, word_trace
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed; apt-get install chromium")
@@ -21,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "evaluation": lambda: evaluation_page(evaluation()),
     "streams": lambda: streams_page([detection_report()]),
+    "inside": lambda: inside_page([word_trace("lstm"), word_trace("gru")], "yes.wav", command="speech-rnn inspect"),
 }
 LEAKY = '<!DOCTYPE html><html lang="en"><body><img src="http://127.0.0.1:9/x.png" alt=""></body></html>'
 
