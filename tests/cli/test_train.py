@@ -164,7 +164,7 @@ def test_the_help_says_the_defaults_that_the_settings_have() -> None:
         (["--data", "TONES", "--f-max", "high"], 2, "'high' must be 'auto' or a frequency in Hz, such as 4000."),
         (["--data", "TONES", "--labels", "yes,,no"], 1, "label '' must be 1 to 64 printable characters"),
         (["--data", "TONES", "--labels", "yes,yes"], 1, "must be one or more different words"),
-        (["--data", "TONES", "--precision", "half"], 1, "precision='half' must be 'float32', 'mixed_float16' or"),
+        (["--data", "TONES", "--precision", "half"], 1, "precision='half' must be 'float32', 'bfloat16_products', "),
         (["--data", "TONES", "--learning-rate", "nan"], 1, "learning_rate=nan must be a finite number"),
         (["--data", "TONES", "--set", "features.hop_length=0"], 1, "hop_length=0 must be at least 1 sample; 160 is us"),
         (["--data", "TONES", "--set", "features.nmels=32"], 1, "did you mean n_mels?"),

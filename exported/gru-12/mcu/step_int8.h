@@ -10,7 +10,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-extern const unsigned char step_int8[352656];
+extern const unsigned char step_int8[326064];
 extern const unsigned int step_int8_size;
 #ifdef __cplusplus
 }
