@@ -139,7 +139,7 @@ class ModelSettings(Settings):
     """The classifier: normalization, frame stacking, recurrent layers, label logits.
 
     ``precision`` is that of training. With ``bfloat16_products`` all is float32 but what matrices are multiplied in:
-    half the time on processors with matrix units for it, no gain on others. A classifier that hears ``both_ways``, and
+    0.6 of the time on processors with matrix units, no gain on others. A classifier that hears ``both_ways``, and
     attends to the whole clip at its end, can only teach others: it can't be exported, for it can't stream.
     """
 
