@@ -316,7 +316,8 @@ def read_checked(folder: Path, name: str, card: Card) -> bytes:
     if entry is None:
         if card.compact:
             raise ModelError(
-                f"{folder} is compact and has no {name!r}; 'speech-rnn export {folder} -o DIR' makes a folder that has"
+                f"{folder} is compact and has no {name!r}; "
+                f"'speech-rnn export {folder} -o DIR --data RECORDINGS' makes one with every file"
             )
         known = ", ".join(card.files) or "none"
         raise ModelError(f"{folder / CARD_FILE} lists no {name!r} (files: {known}); {AGAIN}")

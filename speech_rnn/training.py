@@ -133,12 +133,19 @@ def start(
         teachers: trained classifiers; the mean of their scores is learned beside the labels.
 
     Raises:
-        ModelError: there is a run in the folder, the cell is unknown, or the run to begin from, or the teacher, is of
-            another kind.
+        ModelError: there is a run in the folder, the cell is unknown, it can't hear clips in a row, or the run to begin
+            from, or a teacher, is of another kind.
         DataError: the task's words aren't there.
     """
     refuse_taken(folder)
     check_cell(settings.model.cell)
+    if settings.training.clips_in_a_row > 1 and (
+        settings.model.both_ways or settings.model.precision == "bfloat16_products"
+    ):
+        raise ModelError(
+            f"clips_in_a_row={settings.training.clips_in_a_row} needs a model that hears forward only, in another "
+            "precision than bfloat16_products; leave both_ways and that precision out"
+        )
     task = Task.to_learn(settings.task, store.clips)
     items = task.items("training", 0, settings.training.seed)
     if not len(items):
@@ -236,12 +243,12 @@ class _Trainer:
         self.n_words = len(self.task.heard_words) if self.settings.word_weight and self.rows == 1 else 0
         self.teachers = Teachers(folder, record)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        faster = build_written_out(self.model) if record.settings.model.precision == "bfloat16_products" else self.model
+        twin = build_written_out(self.model) if record.settings.model.precision == "bfloat16_products" else self.model
         if self.n_words:
-            self.learner = build_with_words(faster, self.n_words)
+            self.learner = build_with_words(twin, self.n_words)
             self.learner.compile(self.optimizer, [loss, loss], loss_weights=[1.0, self.settings.word_weight])
         else:
-            self.learner = faster if self.rows == 1 else build_in_a_row(self.model, self.rows)
+            self.learner = twin if self.rows == 1 else build_in_a_row(self.model, self.rows)
             self.learner.compile(self.optimizer, loss)
         self.optimizer.build(self.learner.trainable_variables)
         if self.resumed:

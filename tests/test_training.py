@@ -367,6 +367,17 @@ def test_clips_in_a_row_are_learned_together_and_a_stopped_run_of_them_is_the_sa
     assert arrays(whole / "final.npz") != arrays(alone / "final.npz")
 
 
+@pytest.mark.parametrize("changed", [{"both_ways": True}, {"precision": "bfloat16_products"}])
+def test_what_can_t_hear_clips_in_a_row_leaves_no_run(
+    changed: dict[str, Any], recordings_of_tones: Recordings, tmp_path: Path
+) -> None:
+    settings = small_settings("gru", clips_in_a_row=4)
+
+    with pytest.raises(ModelError, match=r"clips_in_a_row=4 needs a model that hears forward only, .* leave both_ways"):
+        recordings_of_tones.start(tmp_path / "run", settings.changed(model=settings.model.changed(**changed)))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.usefixtures("eager")
 def test_a_run_can_begin_with_the_weights_of_another(recordings_of_tones: Recordings, tmp_path: Path) -> None:
     first = open_trained(str(recordings_of_tones.run(tmp_path / "first", small_settings(epochs=1))))

@@ -30,9 +30,7 @@ from speech_rnn.quiet import quiet
 @click.option(
     "--weights",
     type=click.Choice(["best", "final"]),
-    default="best",
-    show_default=True,
-    help="A run's: of the best epoch by validation, or of the last.",
+    help="A run's: of the best epoch by validation, or of the last.  [default: best]",
 )
 @click.option(
     "--figures",
@@ -54,7 +52,7 @@ def command(
     trained: str,
     output: Path,
     name: str | None,
-    weights: Literal["best", "final"],
+    weights: Literal["best", "final"] | None,
     figures_file: Path | None,
     compact: bool,
     sources: tuple[str, ...],
@@ -79,9 +77,11 @@ def command(
     figures = None if figures_file is None else read_figures(figures_file)
     if Path(trained).is_dir() and not (Path(trained) / CARD_FILE).is_file():
         card = export_trained_run(
-            Path(trained), output, name, sources, cache, weights=weights, figures=figures, compact=compact
+            Path(trained), output, name, sources, cache, weights=weights or "best", figures=figures, compact=compact
         )
     else:
+        if weights is not None:
+            raise click.UsageError(f"--weights chooses among those of a run, and {trained} is no run; leave it out.")
         card = export_again(trained, output, name, sources, cache, figures=figures, compact=compact)
     if as_json:
         click.echo(json.dumps(json.loads(card.to_json())))

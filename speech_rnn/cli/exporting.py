@@ -8,7 +8,6 @@ from typing import Literal
 
 from speech_rnn.adaptation import Others, others_of
 from speech_rnn.card import Card, Figure
-from speech_rnn.config import RunSettings, TaskSettings, TrainingSettings
 from speech_rnn.data.clips import SILENCE, UNKNOWN
 from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import open_store
@@ -16,6 +15,7 @@ from speech_rnn.errors import DataError
 from speech_rnn.export.artefact import check_place, export_classifier, export_run
 from speech_rnn.export.calibration import calibration_features
 from speech_rnn.runs import Run, load_run
+from speech_rnn.scoring import settings_of
 from speech_rnn.trained import open_trained
 
 
@@ -72,13 +72,11 @@ def export_again(
             "of which integers take their ranges ('corpus' is at hand, if its words are among them)"
         )
     card = trained.origin[1]
-    words = tuple(label for label in card.labels if label not in (SILENCE, UNKNOWN))
     share = {label: None if label in card.labels else 0.0 for label in (SILENCE, UNKNOWN)}
-    settings = RunSettings(
-        features=card.features,
-        model=card.model,
-        task=TaskSettings(labels=words, silence_share=share[SILENCE], unknown_share=share[UNKNOWN]),
-        training=card.training.settings or TrainingSettings(),
+    settings = settings_of(card)
+    settings = settings.changed(
+        task=settings.task.changed(silence_share=share[SILENCE], unknown_share=share[UNKNOWN]),
+        training=card.training.settings or settings.training,
     )
     store = open_store(open_sources(sources), card.features, cache)
     update = {

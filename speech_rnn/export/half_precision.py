@@ -30,7 +30,7 @@ def with_half_weights(content: bytes) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     halves: dict[int, int] = {}  # buffer -> that of the same values in half precision
     for graph in model.subgraphs:
-        first_of: dict[int, int] = {}  # buffer -> the tensor that holds its values in float32
+        taken: set[int] = set()  # buffers
         added: list[Any] = []
         for index, tensor in enumerate(list(graph.tensors)):
             data = model.buffers[tensor.buffer].data
@@ -42,9 +42,9 @@ def with_half_weights(content: bytes) -> bytes:
                     continue
                 model.buffers.append(half)
                 halves[tensor.buffer] = len(model.buffers) - 1
-            if tensor.buffer in first_of:
+            if tensor.buffer in taken:
                 raise ValueError("a constant stands twice in one graph")
-            first_of[tensor.buffer] = index
+            taken.add(tensor.buffer)
             stored = copy.copy(tensor)
             stored.type, stored.buffer = schema.TensorType.FLOAT16, halves[tensor.buffer]
             graph.tensors.append(stored)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -78,6 +79,8 @@ def test_a_model_is_exported_again_with_every_form_and_recordings_for_its_intege
 
     with pytest.raises(DataError, match="its training clips aren't with it; add --data, recordings of its words"):
         command.main([str(compact), "-o", str(whole)], standalone_mode=False)
+    with pytest.raises(click.UsageError, match="--weights chooses among those of a run"):
+        command.main([str(compact), "-o", str(whole), "--weights", "final"], standalone_mode=False)
     assert not whole.exists()
     arguments = [str(compact), "-o", str(whole), "--data", "corpus"]
     assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
