@@ -69,6 +69,17 @@ def test_each_mode_gives_the_layer_as_near_as_its_numbers_allow(layer: Path, wei
     assert 1e-4 < np.abs(wide / 32_768 - expected).max() < 0.03
 
 
+@pytest.mark.parametrize("row_scales", [True, False])
+def test_a_matrix_has_a_scale_for_each_row_or_one_for_all(layer: Path, *, row_scales: bool) -> None:
+    calibration = {"x": np.random.default_rng(1).uniform(-1, 1, (100, *SHAPE)).astype(np.float32)}
+
+    (model,) = convert_in_child(Conversion("all int16", layer, "int16", calibration, True, row_scales))
+
+    details = Interpreter(model_content=model).get_tensor_details()
+    (matrix,) = (one for one in details if one["dtype"] == np.int8)
+    assert len(matrix["quantization_parameters"]["scales"]) == (40 if row_scales else 1)
+
+
 def test_a_model_that_kills_the_converter_is_an_error_that_names_file_and_signal(layer: Path, tmp_path: Path) -> None:
     classifier = make_run(cell="gru").classifier
     shape = (1, FEATURES.n_frames, FEATURES.n_mfcc)
