@@ -141,7 +141,6 @@ class MicroModel:
     def run(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
         """One clip from zero states; as :meth:`speech_rnn.export.board.running.BoardModel.run`."""
         if len(self._shapes[0]) == 3:
-            self._interpreter.reset()
             return self.call([x[np.newaxis]])[0]
         states = [one.zeros(shape) for shape, one in zip(self._shapes[1:], self.inputs[1:], strict=True)]
         scores = []

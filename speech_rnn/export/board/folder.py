@@ -18,7 +18,6 @@ from speech_rnn.errors import ModelError
 from speech_rnn.export.board import c_files
 from speech_rnn.export.board.readme import readme
 from speech_rnn.export.board.running import BoardModel
-from speech_rnn.export.integers.conversion import CLIP, STEP
 from speech_rnn.export.integers.graph import Graph
 from speech_rnn.export.integers.networks import Network
 from speech_rnn.export.probes import check, keras_scores, make_probes
@@ -27,8 +26,8 @@ from speech_rnn.features import mfcc
 FOLDER = "mcu"
 
 # How far a score may be off Keras: on a probe, where a score between two labels is moved far by an input of eight bits,
-# and in the mean over the calibration clips. The fused clip remembers in eight bits, the step in sixteen.
-BOUNDS = {STEP: (0.3, 0.03), CLIP: (0.3, 0.05)}
+# and in the mean over the calibration clips.
+BOUND, MEAN_BOUND = 0.3, 0.03
 TOLERANCE_LSB = 2  # kernels of different makers round differently
 TOLERANCE_MFCC = 1e-3
 
@@ -68,7 +67,7 @@ def write_board_files(
             return model.scores(network.steps(frames))
 
         file = f"{FOLDER}/{name}.tflite"
-        agreements[file] = _check(file, score, classifier, card, calibration, bounds=BOUNDS[name])
+        agreements[file] = _check(file, score, classifier, card, calibration)
     board = folder / FOLDER
     board.mkdir()
     for file in _C_FILES:
@@ -101,20 +100,17 @@ def _check(
     classifier: keras.Model,
     card: Card,
     calibration: NDArray[np.float32],
-    *,
-    bounds: tuple[float, float],
 ) -> dict[str, Agreement]:
     """Hold a model to Keras: on the probes one by one, on calibration clips in the mean."""
-    bound, mean_bound = bounds
     probes = make_probes(card.features)
     expected = keras_scores(classifier, card.features, np.stack(list(probes.values())))
-    agreements = check(file, lambda clips: score(mfcc(clips, card.features)), probes, expected, bound)
+    agreements = check(file, lambda clips: score(mfcc(clips, card.features)), probes, expected, BOUND)
     expected = np.asarray(keras.ops.softmax(classifier(calibration, training=False)))
     mean = float(np.abs(score(calibration) - expected).max(axis=1).mean())
-    if not mean <= mean_bound:
+    if not mean <= MEAN_BOUND:
         raise ModelError(
             f"{file} is not shipped: on {len(calibration)} training clips a score is {mean:.2g} off Keras in the mean, "
-            f"and {mean_bound:g} is allowed; train longer, or take more units"
+            f"and {MEAN_BOUND:g} is allowed; train longer, or take more units"
         )
     return agreements
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from speech_rnn.card import Card
 from speech_rnn.export.integers.graph import Graph
 
-_REGISTRATIONS = {"UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM"}
-
 _PAGE = """\
 # {name} on a microcontroller
 
@@ -109,9 +107,9 @@ once for each, and take the scores of the one that is complete.
 _CLIP_SECTION = """
 ## A whole clip: `{name}.tflite`
 
-Input `x` int8 [1, {n_steps}, {step}], output `scores` int8 [1, {n_labels}]; each LSTM layer is one operator, its cell
-in 16 bits, its output in 8. **The layers remember the clip before: call
-`interpreter.Reset()` before each.** The arena takes at most {arena:,} bytes (`{macro}_ARENA`).
+Input `x` int8 [1, {n_steps}, {step}], quantized as a step's; output `scores` int8 [1, {n_labels}]. A loop inside runs
+the step {n_steps} times, from zero states on: the scores are the step's own after the last one, and nothing is kept
+from clip to clip. The arena takes at most {arena:,} bytes (`{macro}_ARENA`).
 
 ```cpp
 tflite::MicroMutableOpResolver<{n_operators}> resolver;
@@ -130,7 +128,7 @@ def readme(card: Card, graphs: Mapping[str, Graph]) -> str:
     rows, sections = "", ""
     for name, graph in graphs.items():
         is_step = len(graph.graph.inputs) > 1
-        what = "one step; states in and out" if is_step else f"{card.n_steps} steps at once, fused"
+        what = "one step; states in and out" if is_step else f"{card.n_steps} steps at once"
         rows += f"| `{name}.tflite`, `{name}.c`, `{name}.h` | the model, {what}; as a file and as an array |\n"
         sections += _section(_STEP_SECTION if is_step else _CLIP_SECTION, card, name, graph, indent=4 * is_step)
     return _PAGE.format(
@@ -175,4 +173,4 @@ def _section(form: str, card: Card, name: str, graph: Graph, *, indent: int) -> 
 
 def _registration(kind: str) -> str:
     """The method of ``MicroMutableOpResolver`` for a kind of operator: FULLY_CONNECTED -> AddFullyConnected."""
-    return _REGISTRATIONS.get(kind, "Add" + "".join(word.capitalize() for word in kind.split("_")))
+    return "Add" + "".join(word.capitalize() for word in kind.split("_"))

@@ -36,7 +36,7 @@ class Quantization:
 
 
 class BoardModel:
-    """One of ``mcu/``'s models: a step, whose states are fed back as they come, or a fused clip, reset before each."""
+    """One of ``mcu/``'s models: a step, whose states are fed back as they come, or a whole clip."""
 
     def __init__(self, content: bytes) -> None:
         """Load the bytes of a .tflite file."""
@@ -63,10 +63,9 @@ class BoardModel:
             x: int8 [n_steps, stack * n_mfcc].
 
         Returns:
-            Scores int8 [n_steps, labels], after each step; of a fused clip [1, labels].
+            Scores int8 [n_steps, labels], after each step; of a whole clip [1, labels].
         """
         if self.takes_clips:
-            self._interpreter.reset_all_variables()
             return self.call([x[np.newaxis]])[0]
         states: Sequence[NDArray[np.integer]] = self.zero_states()
         scores = []
@@ -92,7 +91,7 @@ class BoardModel:
         return np.stack([self.outputs[0].dequantize(self.run(x)[-1]) for x in quantized])
 
     def call(self, inputs: Sequence[NDArray[np.integer]]) -> list[NDArray[Any]]:
-        """One call: inputs in their order -> outputs in theirs; a fused clip goes on where the one before ended."""
+        """One call: inputs in their order -> outputs in theirs."""
         for details, values in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(details["index"], values)
         self._interpreter.invoke()

@@ -1,7 +1,9 @@
-"""One step of a recurrent layer, arranged for eight bits: as few roundings on the way to a gate as there can be.
+"""One step of a recurrent layer, arranged for integers.
 
-Input and state go through one product, so that their sum is rounded once, in place of three times as in Keras' order:
-a gate's argument has 256 values, and one of them more or less moves a state by up to 20 of its own.
+In eight bits there are as few roundings on the way to a gate as there can be. Input and state go through one product,
+so that their sum is rounded once, in place of three times as in Keras' order: a gate's argument has 256 values, and one
+of them more or less moves a state by up to 20 of its own. In sixteen bits a rounding more is nothing, and an LSTM's
+input and state have products of their own: their weights differ by a factor of ten, and one scale is coarse for both.
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ from numpy.typing import NDArray
 CellStep = Callable[[tf.Tensor, Sequence[tf.Tensor]], tuple[tf.Tensor, list[tf.Tensor]]]
 
 
-def cell_step(layer: keras.layers.Layer, x_scale: float = 1.0) -> CellStep | None:
+def cell_step(layer: keras.layers.Layer, x_scale: float = 1.0, *, is_wide: bool = False) -> CellStep | None:
     """One step of a layer; ``None`` for one that isn't known here, or has other activations than usual.
 
     Args:
         layer: LSTM, GRU (``reset_after``) or SimpleRNN of Keras, built.
         x_scale: what the input has been divided by; the weights take it back.
+        is_wide: arranged for sixteen bits.
     """
-    for kind, make in _STEPS.items():
+    for kind, make in (_WIDE_STEPS if is_wide else _STEPS).items():
         if kind is type(layer) and _is_usual(layer):
             kernel, recurrent, bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
             return make(kernel * np.float32(x_scale), recurrent, bias)
@@ -39,7 +42,7 @@ def n_states(layer: keras.layers.Layer) -> int:
 
 
 def is_usual_lstm(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is what TFLite's fused operator computes."""
+    """Whether a layer is an LSTM with the activations that it usually has."""
     return type(layer) is keras.layers.LSTM and _is_usual(layer)
 
 
@@ -51,24 +54,41 @@ def _is_usual(layer: keras.layers.Layer) -> bool:
 
 
 def _lstm(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]) -> CellStep:
-    # Keras' order of gates is input, forget, candidate, output.
-    weights = np.split(np.concatenate([kernel, recurrent]), 4, axis=1)
-    biases = np.split(bias, 4)
-    gate_weights, gate_bias = (
-        np.concatenate([weights[i] for i in (0, 1, 3)], 1),
-        np.concatenate(biases[:2] + biases[3:]),
-    )
+    gate_weights, weights = _gates_and_candidate(np.concatenate([kernel, recurrent]))
+    gate_bias, candidate_bias = _gates_and_candidate(bias)
 
     def step(x: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         h, c = states
         both = tf.concat([x, h], axis=1)
-        i, f, o = tf.split(both @ gate_weights + gate_bias, 3, axis=1)
-        candidate = tf.tanh(both @ weights[2] + biases[2])
-        c = tf.sigmoid(f) * c + tf.sigmoid(i) * candidate
-        h = tf.sigmoid(o) * tf.tanh(c)
-        return h, [h, c]
+        return _new_lstm_states(both @ gate_weights + gate_bias, both @ weights + candidate_bias, c)
 
     return step
+
+
+def _wide_lstm(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]) -> CellStep:
+    gate_kernel, x_weights = _gates_and_candidate(kernel)
+    gate_recurrent, h_weights = _gates_and_candidate(recurrent)
+    gate_bias, candidate_bias = _gates_and_candidate(bias)
+
+    def step(x: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        h, c = states
+        gates = (x @ gate_kernel + gate_bias) + h @ gate_recurrent
+        return _new_lstm_states(gates, (x @ x_weights + candidate_bias) + h @ h_weights, c)
+
+    return step
+
+
+def _gates_and_candidate(weights: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """An LSTM's weights of input, forget and output gate, and those of the candidate; Keras has it before the last."""
+    i, f, candidate, o = np.split(weights, 4, axis=-1)
+    return np.concatenate([i, f, o], axis=-1), candidate
+
+
+def _new_lstm_states(gates: tf.Tensor, candidate: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    i, f, o = tf.split(gates, 3, axis=1)
+    c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(candidate)
+    h = tf.sigmoid(o) * tf.tanh(c)
+    return h, [h, c]
 
 
 def _gru(kernel: NDArray[np.float32], recurrent: NDArray[np.float32], bias: NDArray[np.float32]) -> CellStep:
@@ -105,3 +125,4 @@ _STEPS: dict[Any, Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np
     keras.layers.GRU: _gru,
     keras.layers.SimpleRNN: _simple,
 }
+_WIDE_STEPS = {**_STEPS, keras.layers.LSTM: _wide_lstm}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from speech_rnn.export.conversion import Conversion, convert_in_child, save_function
 from speech_rnn.export.integers.graph import Graph
+from speech_rnn.export.integers.loop import clip_of
 from speech_rnn.export.integers.networks import Network
 
 STEP = "step_int8"
@@ -53,28 +54,24 @@ def convert(network: Network) -> IntegerModels:
         ModelError: the converter can't express the classifier in integer operators.
     """
     with tempfile.TemporaryDirectory(prefix="speech_rnn_integers_") as name:
-        step, logits, clip = (Path(name) / one for one in (STEP, "logits_int8", CLIP))
+        step, logits = (Path(name) / one for one in (STEP, "logits_int8"))
         save_function(network.step, network.variables, step)
         save_function(network.logits, network.variables, logits)
-        wanted = [
-            Conversion(STEP, step, "int16", network.examples, integer_io=True),
-            Conversion(logits.name, logits, "int8", _bounded(network), integer_io=True),
-        ]
-        if network.clip is not None:
-            save_function(network.clip, [], clip)
-            wanted.append(Conversion(CLIP, clip, "int8", {"x": network.clips}, integer_io=True))
-        of_step, of_logits, *of_clip = map(Graph, convert_in_child(*wanted))
+        of_step, of_logits = map(
+            Graph,
+            convert_in_child(
+                Conversion(STEP, step, "int16", network.examples, integer_io=True, row_scales=not network.is_lstm),
+                Conversion(logits.name, logits, "int8", _bounded(network), integer_io=True),
+            ),
+        )
+    _finish_step(of_logits, network, "logits")
     _finish_step(of_step, network, "scores")
     of_step.narrow_input("x")
     of_step.narrow_output("scores", SCORE_STEP, -128)
-    _finish_step(of_logits, network, "logits")
+    of_step.drop_what_no_kernel_reads()
     board = {STEP: of_step}
-    for graph in of_clip:
-        graph.set_order(["x"], ["scores"])
-        graph.remove_cell_clip()
-        board[CLIP] = graph
-    for graph in board.values():
-        graph.drop_what_no_kernel_reads()
+    if network.is_lstm:
+        board[CLIP] = clip_of(of_step, network.card.n_steps)
     for graph in board.values():
         graph.add_card(network.card.without_files().to_json())
     return IntegerModels(board, of_logits)

@@ -23,12 +23,12 @@ GATE_STEPS = {
 
 
 class Graph:
-    """A .tflite file of one graph and one signature, taken apart."""
+    """A .tflite file of one signature, taken apart: its graph; further ones are of loops in it."""
 
     def __init__(self, content: bytes) -> None:
         """Read the bytes of a .tflite file."""
         self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-        (self.graph,) = self.model.subgraphs
+        self.graph = self.model.subgraphs[0]
         (signature,) = self.model.signatureDefs
         self._inputs, self._outputs = signature.inputs, signature.outputs
 
@@ -56,7 +56,7 @@ class Graph:
         In 16 bits the converter lets products whose biases are equal share one, in the scale of the first.
         """
         for operator in self.graph.operators:
-            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED:
+            if self.kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED:
                 self._fit_bias(operator)
 
     def set_unit_range(self, inputs: Sequence[str]) -> None:
@@ -66,9 +66,9 @@ class Graph:
         """
         tensors, given_by_tanh = {_index(self._inputs, name) for name in inputs}, set()
         for operator in self.graph.operators:
-            if self._kind(operator) == schema.BuiltinOperator.CONCATENATION:
+            if self.kind(operator) == schema.BuiltinOperator.CONCATENATION:
                 tensors |= {int(index) for index in [*operator.inputs, *operator.outputs]}
-            if self._kind(operator) == schema.BuiltinOperator.TANH:
+            if self.kind(operator) == schema.BuiltinOperator.TANH:
                 given_by_tanh |= set(map(int, operator.outputs))
         for index in tensors:
             # The kernels of tanh know one scale only, which doesn't reach 1; in 16 bits that doesn't matter.
@@ -83,7 +83,7 @@ class Graph:
         outputs = set(map(int, self.graph.outputs))
         for operator in self.graph.operators:
             index = int(operator.inputs[0])
-            step = GATE_STEPS.get(self.graph.tensors[index].type, {}).get(self._kind(operator))
+            step = GATE_STEPS.get(self.graph.tensors[index].type, {}).get(self.kind(operator))
             # An LSTM's cell is an output, and goes on from step to step.
             if step is not None and index not in outputs:
                 self._set_scale_of_all(index, step)
@@ -102,16 +102,10 @@ class Graph:
         self.graph.operators.append(self._quantize(wide, narrow))
         self.graph.outputs = _with(self.graph.outputs, self._outputs, wide, narrow)
 
-    def remove_cell_clip(self) -> None:
-        """Let the cells of fused LSTM layers go where Keras lets them; the converter clips them at 10."""
-        for operator in self.graph.operators:
-            if self._kind(operator) == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
-                operator.builtinOptions.cellClip = 0.0
-
     def drop_what_no_kernel_reads(self) -> None:
         """Leave out ranges that were seen, and scales of biases: 20 bytes a channel, and a board's flash is small."""
         for operator in self.graph.operators:
-            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and len(operator.inputs) > 2:
+            if self.kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and len(operator.inputs) > 2:
                 bias = self.graph.tensors[int(operator.inputs[2])]
                 if int(operator.inputs[2]) >= 0 and bias.type == schema.TensorType.INT64:
                     bias.quantization = None
@@ -121,12 +115,43 @@ class Graph:
 
     def add_card(self, card: str) -> None:
         """Let the card travel inside, as a metadata buffer."""
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(card.encode(), np.uint8)
-        self.model.buffers.append(buffer)
         entry = schema.MetadataT()
-        entry.name, entry.buffer = CARD_METADATA, len(self.model.buffers) - 1
+        entry.name, entry.buffer = CARD_METADATA, self.add_buffer(card.encode())
         self.model.metadata = [*(self.model.metadata or []), entry]
+
+    def kind(self, operator: Any) -> int:
+        """An operator's ``BuiltinOperator``."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+    def is_constant(self, tensor: Any) -> bool:
+        """Whether a tensor stands in the file."""
+        data = self.model.buffers[tensor.buffer].data
+        return data is not None and len(data) > 0
+
+    def opcode(self, kind: int, version: int = 1) -> int:
+        """The index of an operator's code, which is entered if there is none.
+
+        Args:
+            kind: ``BuiltinOperator``.
+            version: the first that knows the types that it is used with.
+        """
+        codes = self.model.operatorCodes
+        for index, code in enumerate(codes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == kind:
+                code.version = max(code.version, version)
+                return index
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, kind, version
+        codes.append(code)
+        return len(codes) - 1
+
+    def add_buffer(self, content: bytes) -> int:
+        """Further bytes in the file; gives their index."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
 
     def to_bytes(self) -> bytes:
         """The .tflite file."""
@@ -139,28 +164,31 @@ class Graph:
     def arena_bound(self) -> int:
         """Bytes that TensorFlow Lite Micro's arena takes at most, on a machine of 64 bits; a whole number of KiB.
 
-        What is alive at once, what kernels keep a channel, and what the interpreter keeps a tensor and an operator.
+        What is alive at once, what kernels keep a channel, and what the interpreter keeps a tensor and an operator. Of
+        a loop's two graphs one is alive, and the main graph with it.
         """
-        kept = sum(self._kept(operator) for operator in self.graph.operators)
+        main, *of_loops = map(self._largest_alive, self.model.subgraphs)
+        kept = sum(self._kept(operator, graph) for graph in self.model.subgraphs for operator in graph.operators)
+        n_tensors = sum(len(graph.tensors) for graph in self.model.subgraphs)
+        n_operators = sum(len(graph.operators) for graph in self.model.subgraphs)
         io = len(self.graph.inputs) + len(self.graph.outputs)
-        own = 24 * len(self.graph.tensors) + 64 * len(self.graph.operators) + 96 * io + 1024
-        return _ceil(self._largest_alive() + kept + own, 1024)
+        own = 24 * n_tensors + 64 * n_operators + 96 * io + 1024
+        return _ceil(main + max(of_loops, default=0) + kept + own, 1024)
 
-    def _largest_alive(self) -> int:
-        """Bytes of the tensors that are needed at the same time, where there are most; variables are always."""
-        end = len(self.graph.operators)
-        first: dict[int, int] = dict.fromkeys(map(int, self.graph.inputs), 0)
-        last: dict[int, int] = dict.fromkeys(map(int, self.graph.outputs), end)
-        for place, operator in enumerate(self.graph.operators):
+    def _largest_alive(self, graph: Any) -> int:
+        """Bytes of the tensors that are needed at the same time, where there are most."""
+        end = len(graph.operators)
+        first: dict[int, int] = dict.fromkeys(map(int, graph.inputs), 0)
+        last: dict[int, int] = dict.fromkeys(map(int, graph.outputs), end)
+        for place, operator in enumerate(graph.operators):
             for index in map(int, operator.outputs):
                 first.setdefault(index, place)
                 last.setdefault(index, place)
             for index in map(int, operator.inputs):
-                if index >= 0 and not self._is_constant(self.graph.tensors[index]):
-                    is_variable = self.graph.tensors[index].isVariable
-                    first.setdefault(index, 0 if is_variable else place)
-                    last[index] = end if is_variable or last.get(index) == end else place
-        sizes = {index: self._bytes(self.graph.tensors[index]) for index in first}
+                if index >= 0 and not self.is_constant(graph.tensors[index]):
+                    first.setdefault(index, place)
+                    last[index] = end if last.get(index) == end else place
+        sizes = {index: self._bytes(graph.tensors[index]) for index in first}
         return max(
             sum(size for index, size in sizes.items() if first[index] <= place <= last.get(index, 0))
             for place in range(end + 1)
@@ -169,20 +197,17 @@ class Graph:
     def _bytes(self, tensor: Any) -> int:
         return _ceil(int(np.prod(tensor.shape)) * _BYTES.get(tensor.type, 4))
 
-    def _kept(self, operator: Any) -> int:
+    def _kept(self, operator: Any, graph: Any) -> int:
         """Bytes that an operator's kernel keeps for itself or asks for as scratch."""
-        kind = self._kind(operator)
+        kind = self.kind(operator)
         if kind == schema.BuiltinOperator.FULLY_CONNECTED:
-            # A multiplier and a shift for each row of weights.
-            return 2 * _ceil(4 * int(self.graph.tensors[operator.inputs[1]].shape[0])) + 160
-        if kind == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
-            # Five gates' worth of scratch in 16 bits, and the multipliers of eight products.
-            units = int(self.graph.tensors[operator.inputs[5]].shape[0])
-            return 5 * _ceil(2 * units) + 1024
-        is_wide = self.graph.tensors[operator.outputs[0]].type == schema.TensorType.INT16
+            scales = len(graph.tensors[operator.inputs[1]].quantization.scale)
+            # A multiplier and a shift for each row of weights, where each has a scale.
+            return (2 * _ceil(4 * scales) if scales > 1 else 0) + 160
+        is_wide = graph.tensors[operator.outputs[0]].type == schema.TensorType.INT16
         if kind == schema.BuiltinOperator.SOFTMAX and is_wide:
             return 2 * _ceil(2 * 513) + 160  # tables of the exponential and of 1 / (1 + x)
-        return 160
+        return 96
 
     def _narrow_beside(self, index: int, scale: float, zero_point: int) -> int:
         """A new int8 tensor that takes another's name."""
@@ -197,36 +222,17 @@ class Graph:
 
     def _quantize(self, source: int, target: int) -> Any:
         operator = schema.OperatorT()
-        operator.opcodeIndex = self._opcode(schema.BuiltinOperator.QUANTIZE)
+        operator.opcodeIndex = self.opcode(schema.BuiltinOperator.QUANTIZE)
         operator.inputs, operator.outputs = np.array([source], np.int32), np.array([target], np.int32)
         return operator
-
-    def _opcode(self, kind: int) -> int:
-        """The index of an operator's code, which is entered if there is none."""
-        codes = self.model.operatorCodes
-        for index, code in enumerate(codes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == kind:
-                return index
-        code = schema.OperatorCodeT()
-        code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, kind, 1
-        codes.append(code)
-        return len(codes) - 1
-
-    def _kind(self, operator: Any) -> int:
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        return int(max(code.builtinCode, code.deprecatedBuiltinCode))
-
-    def _is_constant(self, tensor: Any) -> bool:
-        data = self.model.buffers[tensor.buffer].data
-        return data is not None and len(data) > 0
 
     def _set_scale_of_all(self, index: int, scale: float) -> None:
         """The same for a tensor and for what it is only a part of."""
         parts = {schema.BuiltinOperator.SPLIT: 1, schema.BuiltinOperator.STRIDED_SLICE: 0}
         self._set_scale(index, scale)
         for operator in self.graph.operators:
-            if self._kind(operator) in parts and index in operator.outputs:
-                self._set_scale_of_all(int(operator.inputs[parts[self._kind(operator)]]), scale)
+            if self.kind(operator) in parts and index in operator.outputs:
+                self._set_scale_of_all(int(operator.inputs[parts[self.kind(operator)]]), scale)
 
     def _set_scale(self, index: int, scale: float, zero_point: int = 0) -> None:
         """Quantize a tensor otherwise.
@@ -239,7 +245,7 @@ class Graph:
         quantization.scale = np.array([scale], np.float32)
         quantization.zeroPoint = np.array([zero_point], np.int64)
         for operator in self.graph.operators:
-            if self._kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
+            if self.kind(operator) == schema.BuiltinOperator.FULLY_CONNECTED and operator.inputs[0] == index:
                 self._fit_bias(operator, was / scale)
 
     def _fit_bias(self, operator: Any, change: float = 1.0) -> None:

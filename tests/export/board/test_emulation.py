@@ -60,7 +60,7 @@ def test_a_call_gives_what_litert_gives_but_for_the_last_bits(boards: Boards, ce
             worst = max(worst, distance(there[0], scores))
             states = new_states
 
-    assert worst <= (1 if model == "step_int8" else 2)
+    assert worst <= 1
 
 
 @pytest.mark.parametrize(("cell", "model"), [(cell, "step_int8") for cell in SHAPES] + [("lstm", "clip_int8")])
@@ -75,9 +75,9 @@ def test_the_arena_that_is_stated_is_enough_and_not_much_too_large(boards: Board
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_two_layers_of_128_take_at_most_32_kilobytes(cell: str) -> None:
-    run = make_run(cell=cell, layers=2, units=128, stack=3, features=FeatureSettings(), labels=tuple("abcdefghijkl"))
+@pytest.mark.parametrize(("cell", "units"), [("lstm", 160), ("gru", 128)])
+def test_two_layers_take_at_most_32_kilobytes(cell: str, units: int) -> None:
+    run = make_run(cell=cell, layers=2, units=units, stack=3, features=FeatureSettings(), labels=tuple("abcdefghijkl"))
     card = make_card(run)
     network = arrange(run.classifier, card, mfcc(sounds(card.features, range(3)), card.features))
 
