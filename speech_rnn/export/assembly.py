@@ -137,15 +137,6 @@ class Graph:
         self._inputs[name] = self._new(tensor)
         return self._inputs[name]
 
-    def input_of_size(self, name: str, size: int) -> Tensor:
-        """A float32 input [batch, size] of the graph."""
-        tensor = schema.TensorT()
-        tensor.type, tensor.name, tensor.buffer = schema.TensorType.FLOAT32, name, 0
-        tensor.shape = np.array([1, size], np.int32)
-        tensor.shapeSignature = np.array([-1, size], np.int32) if self._any_batch else None
-        self._inputs[name] = self._new(tensor)
-        return self._inputs[name]
-
     def constant(self, values: NDArray[np.float32]) -> Tensor:
         """A constant float32 tensor."""
         tensor = schema.TensorT()
@@ -153,26 +144,6 @@ class Graph:
         tensor.shape = np.array(values.shape, np.int32)
         tensor.buffer = self._assembly._buffer(values.astype("<f4").tobytes())
         return self._new(tensor)
-
-    def quantized(self, tensor: Tensor, like: Piece, position: int) -> Tensor:
-        """A float32 tensor in the integers that a piece's input takes."""
-        integers = self._new(self._computed(like.graph.tensors[like.inputs[position]]))
-        return self._single(schema.BuiltinOperator.QUANTIZE, tensor, integers)
-
-    def dequantized(self, tensor: Tensor) -> Tensor:
-        """An integer tensor in float32."""
-        floats = copy.copy(self._tensors[tensor])
-        floats.type, floats.quantization, floats.name = schema.TensorType.FLOAT32, None, None
-        return self._single(schema.BuiltinOperator.DEQUANTIZE, tensor, self._new(floats))
-
-    def _single(self, kind: int, tensor: Tensor, into: Tensor) -> Tensor:
-        """An operator of one input and one output, without options."""
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = kind
-        code.version = 2  # the first that knows int8
-        operator = schema.OperatorT()
-        self._operators.append(_Copied(operator, code, (tensor,), (into,)))
-        return into
 
     def add(self, piece: Piece, inputs: Sequence[Tensor]) -> list[Tensor]:
         """A copy of a piece.

@@ -106,11 +106,11 @@ def convert_step(classifier: keras.Model, precision: Precision = "float32") -> P
 
 
 def integer_step(network: Network, content: bytes) -> Piece:
-    """One step of a classifier as a piece that computes in eight bits; frames, scores and states are float32.
+    """One step of a classifier as a piece whose products with weights are in eight bits, and all else in float32.
 
     Args:
         network: the classifier, arranged for eight bits.
-        content: its step in integers, ``logits`` given, see :func:`speech_rnn.export.integers.conversion.convert`.
+        content: its step, ``logits`` given, see :func:`speech_rnn.export.integers.conversion.convert`.
     """
     card = network.card
     names = [f"state_{i}" for i in range(len(card.states))]
@@ -127,12 +127,8 @@ def integer_step(network: Network, content: bytes) -> Piece:
     back = _converted(softmax, [tf.TensorSpec([None, len(card.labels)])])
     assembly = Assembly()
     graph = assembly.graph(STEP, any_batch=True)
-    frames = graph.input("frames", front, 0)
-    floats = [graph.input_of_size(name, size) for name, size in zip(names, card.states, strict=True)]
-    (normal,) = graph.add(front, [frames])
-    x = graph.quantized(normal, core, 0)
-    states = [graph.quantized(tensor, core, 1 + i) for i, tensor in enumerate(floats)]
-    logits, *new_states = (graph.dequantized(tensor) for tensor in graph.add(core, [x, *states]))
+    (x,) = graph.add(front, [graph.input("frames", front, 0)])
+    logits, *new_states = graph.add(core, [x, *_state_inputs(graph, core)])
     (scores,) = graph.add(back, [logits])
     graph.finish({SCORES: scores, **_new_states(new_states)})
     return Piece(assembly.to_bytes())

@@ -210,19 +210,20 @@ def test_the_clip_file_is_one_graph_as_mediapipe_demands(folder: Path) -> None:
     assert metadata(model, "TFLITE_METADATA") is not None
 
 
-def test_integers_are_integers_but_for_sound_normalization_and_scores(folder: Path) -> None:
+def test_products_with_weights_are_in_eight_bits_and_all_that_is_remembered_in_float32(folder: Path) -> None:
     model = schema.Model.GetRootAs((folder / "stream_int8.tflite").read_bytes(), 0)
     step = next(graph for graph in map(model.Subgraphs, range(3)) if graph.Name() == b"step")
     names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
 
-    in_float = []
+    takes: dict[str, set[int]] = {}
     for operator in map(step.Operators, range(step.OperatorsLength())):
         kind = names[model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()]
-        types = {step.Tensors(operator.Outputs(i)).Type() for i in range(operator.OutputsLength())}
-        if schema.TensorType.FLOAT32 in types:
-            in_float.append(kind)
-    # What stands around the integers: normalization, states and logits out, scores.
-    assert set(in_float) == {"SUB", "MUL", "RESHAPE", "DEQUANTIZE", "SOFTMAX"}
+        computed = [step.Tensors(index) for index in operator.InputsAsNumpy() if index >= 0]
+        takes.setdefault(kind, set()).update(tensor.Type() for tensor in computed if tensor.ShapeSignatureLength())
+    in_int8 = {kind for kind, types in takes.items() if types == {schema.TensorType.INT8}}
+    assert in_int8 == {"FULLY_CONNECTED", "DEQUANTIZE"}
+    assert all(takes[kind] == {schema.TensorType.FLOAT32} for kind in set(takes) - in_int8)
+    assert {"CONCATENATION", "LOGISTIC", "TANH", "ADD", "QUANTIZE", "SOFTMAX"} < set(takes)
 
 
 def test_the_tflite_file_can_be_called_by_the_names_of_its_signature(folder: Path, run: Run) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,13 +10,15 @@ import pytest
 from speech_rnn.card import Card, TrainingSummary
 from speech_rnn.config import DetectorConfig, ModelSettings
 from speech_rnn.errors import ModelError
+from speech_rnn.export.integers.conversion import convert
+from speech_rnn.export.integers.networks import arrange
 from speech_rnn.export.probes import keras_scores
-from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, stream_file
+from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, integer_step, stream_file
 from speech_rnn.models import CELLS, recurrent_layers, state_sizes
 from speech_rnn.runtime import Recognizer
 from speech_rnn.stream_model import StreamModel
 from speech_rnn.streaming import Stream
-from tests.export.runs_in_memory import FEATURES, LABELS, make_run
+from tests.export.runs_in_memory import FEATURES, LABELS, calibration, make_run
 
 
 class InverseErrorCell(keras.layers.SimpleRNNCell):
@@ -94,6 +96,37 @@ def test_frames_that_do_not_overlap_or_nearly_do_stream_too(hop_length: int, sta
     for clip, scores in zip(clips, expected, strict=True):
         streamed = Stream(model, DetectorConfig(interval_s=60.0)).accept_scores(clip, features.sample_rate)[1]
         np.testing.assert_allclose(streamed, [scores], atol=1e-4)
+
+
+@pytest.mark.parametrize(("cell", "odds"), [("lstm", (1 / 15, 63)), ("gru", (255,))])
+def test_in_integers_too_a_slow_state_gets_where_seconds_of_silence_lead_it(cell: str, odds: Sequence[float]) -> None:
+    features = FEATURES.changed(clip_length=4 * FEATURES.sample_rate)
+    classifier = make_run(cell=cell, features=features).classifier
+    make_slow(classifier, odds)
+    card = card_of(classifier, cell, 1, features=features)
+    network = arrange(classifier, card, calibration(features))
+    silence = np.zeros((1, features.clip_length), np.float32)
+
+    step = integer_step(network, convert(network).logits.to_bytes())
+    model = StreamModel(card, stream_file(card, convert_front_end(card), step))
+
+    expected = keras_scores(classifier, features, silence)
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(model.clip_scores(silence), expected, atol=0.05)
+
+
+def make_slow(classifier: keras.Model, odds: Sequence[float]) -> None:
+    """Let the first gates be open to shut by fixed odds, whatever is heard; and let labels differ."""
+    (layer,) = recurrent_layers(classifier)
+    kernel, recurrent, bias = layer.get_weights()
+    for gate, open_to_shut in enumerate(odds):
+        columns = slice(gate * len(recurrent), (gate + 1) * len(recurrent))
+        kernel[:, columns] *= 0.01
+        recurrent[:, columns] *= 0.01
+        bias[..., columns] = np.log(open_to_shut) / bias.ndim  # a GRU adds two
+    layer.set_weights([kernel, recurrent, bias])
+    logits = classifier.get_layer("logits")
+    logits.set_weights([5 * weight for weight in logits.get_weights()])
 
 
 def test_the_same_model_gives_the_same_bytes() -> None:

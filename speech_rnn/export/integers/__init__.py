@@ -1,1 +1,1 @@
-"""A classifier in integers: arranged for eight bits, converted, and edited where the converter has no option."""
+"""A classifier in integers: arranged for them, converted, and edited where the converter has no option."""

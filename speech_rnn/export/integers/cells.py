@@ -1,9 +1,9 @@
 """One step of a recurrent layer, arranged for integers.
 
-In eight bits there are as few roundings on the way to a gate as there can be. Input and state go through one product,
-so that their sum is rounded once, in place of three times as in Keras' order: a gate's argument has 256 values, and one
-of them more or less moves a state by up to 20 of its own. In sixteen bits a rounding more is nothing, and an LSTM's
-input and state have products of their own: their weights differ by a factor of ten, and one scale is coarse for both.
+With products in eight bits there are as few of them on the way to a gate as there can be. Input and state go through
+one, so that their sum, of which there are 256 values, is rounded once and not twice. In sixteen bits a rounding more is
+nothing, and an LSTM's input and state have products of their own: their weights differ by a factor of ten, and one
+scale is coarse for both.
 """
 
 from __future__ import annotations

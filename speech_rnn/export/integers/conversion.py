@@ -2,8 +2,12 @@
 
 A board's step has weights in 8 bits, and 16 between them. In 8, one more or less of the 256 values of a gate's
 argument, as kernels of two makers round differently, moves a state by up to 20 of its own and a clip's score by 13; in
-16 both say the same, and nearly what the float model says. The step for phones is in 8 bits throughout: its kernels
-there use the processor's vectors, and take a thirtieth of the time.
+16 both say the same, and nearly what the float model says.
+
+The step for phones multiplies matrices in 8 bits, where kernels use the processor's vectors and take a thirtieth of the
+time of 16; all else is in float32. It costs no more, and what a cell remembers doesn't bear 8 bits: they lose, at each
+step, whatever a state should change by that is less than half of their unit, so that in silence, or in any sound that
+stays, it never gets where the float model's does.
 """
 
 from __future__ import annotations
@@ -12,9 +16,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from speech_rnn.export.conversion import Conversion, convert_in_child, save_function
 from speech_rnn.export.integers.graph import Graph
@@ -25,19 +26,17 @@ STEP = "step_int8"
 CLIP = "clip_int8"
 SCORE_STEP = 1 / 256  # from 0 to 1, as TFLite has it for an int8 softmax
 
-# What an LSTM's cell is beyond 6 its output doesn't show, tanh(6) is 1 but for 1e-5; finer steps within are worth more.
-LARGEST_CELL = 6.0
-
 
 @dataclass(frozen=True, eq=False)
 class IntegerModels:
-    """A network's models; new states are quantized as the states that are taken.
+    """A network's models; a board's new states are quantized as the states that it takes.
 
     Attributes:
         board: those that a board runs: :data:`STEP`, and :data:`CLIP` for LSTM layers. One step takes ``x`` int8
             [1, stack * n_mfcc] and ``state_0``, ... int16 [1, size], and gives ``scores`` int8 [1, labels] and
             ``new_state_0``, .... The clip takes ``x`` int8 [1, n_steps, stack * n_mfcc], and gives ``scores``.
-        logits: one step of any number of streams, all int8, ``logits`` in place of ``scores``.
+        logits: one step of any number of streams, ``logits`` in place of ``scores``; products with weights in int8, and
+            all else float32, inputs and outputs too.
     """
 
     board: Mapping[str, Graph]
@@ -61,10 +60,11 @@ def convert(network: Network) -> IntegerModels:
             Graph,
             convert_in_child(
                 Conversion(STEP, step, "int16", network.examples, integer_io=True, row_scales=not network.is_lstm),
-                Conversion(logits.name, logits, "int8", _bounded(network), integer_io=True),
+                Conversion(logits.name, logits, "int8", network.examples, integer_io=True),
             ),
         )
     _finish_step(of_logits, network, "logits")
+    of_logits.float_but_products()
     _finish_step(of_step, network, "scores")
     of_step.narrow_input("x")
     of_step.narrow_output("scores", SCORE_STEP, -128)
@@ -75,15 +75,6 @@ def convert(network: Network) -> IntegerModels:
     for graph in board.values():
         graph.add_card(network.card.without_files().to_json())
     return IntegerModels(board, of_logits)
-
-
-def _bounded(network: Network) -> dict[str, NDArray[np.float32]]:
-    """Examples whose cells are bounded: ±20 would leave an int8 steps of 0.16."""
-    cells = {f"state_{index}" for index in network.cells}
-    return {
-        name: np.clip(values, -LARGEST_CELL, LARGEST_CELL) if name in cells else values
-        for name, values in network.examples.items()
-    }
 
 
 def _finish_step(graph: Graph, network: Network, output: str) -> None:

@@ -1,4 +1,4 @@
-"""One step of the classifier in integers: eight bits in, between and out; normalization and softmax stay in float32.
+"""The part of a classifier's step that becomes integers; normalization and softmax stay in float32.
 
 One scale can't hold all coefficients, which vary by a factor of a hundred from the first to the last. So each is
 brought to the same spread first, and the first layer's weights take the factor back.

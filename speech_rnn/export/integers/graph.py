@@ -1,4 +1,4 @@
-"""Edits of a converted model that the converter has no option for: order, shared scales, no clipping, alignment."""
+"""Edits of a converted model that the converter has no option for: order, scales, widths, what stays in float32."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from speech_rnn.export.flatbuffer import ALIGNMENT, packed
 from speech_rnn.tflite_file import CARD_METADATA, operators
 
 _SIGMOID, _TANH = schema.BuiltinOperator.LOGISTIC, schema.BuiltinOperator.TANH
+# What multiplies with weights, and adds a bias in 32 bits; their inputs are what is taken, weights, bias.
+_PRODUCTS = (
+    schema.BuiltinOperator.FULLY_CONNECTED,
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+)
 # What goes into a gate. In 8 bits each value counts: sigmoid(8) is 1 but for 3e-4, tanh(4) but for 7e-4. In 16 bits
 # there are values enough for all that ever comes, and kernels know powers of two best.
 GATE_STEPS = {
@@ -64,16 +70,14 @@ class Graph:
 
         One product takes input and state side by side, and there must be one scale for both.
         """
-        tensors, given_by_tanh = {_index(self._inputs, name) for name in inputs}, set()
+        tensors = {_index(self._inputs, name) for name in inputs}
         for operator in self.graph.operators:
             if self.kind(operator) == schema.BuiltinOperator.CONCATENATION:
                 tensors |= {int(index) for index in [*operator.inputs, *operator.outputs]}
-            if self.kind(operator) == schema.BuiltinOperator.TANH:
-                given_by_tanh |= set(map(int, operator.outputs))
         for index in tensors:
-            # The kernels of tanh know one scale only, which doesn't reach 1; in 16 bits that doesn't matter.
+            # The kernels of tanh in 16 bits know one scale only, which doesn't quite reach 1.
             is_wide = self.graph.tensors[index].type == schema.TensorType.INT16
-            self._set_scale(index, 1 / 32_768 if is_wide else 1 / 128 if tensors & given_by_tanh else 1 / 127)
+            self._set_scale(index, 1 / 32_768 if is_wide else 1 / 127)
 
     def bound_gates(self) -> None:
         """Quantize what goes into a sigmoid or a tanh by :data:`GATE_STEPS`; beyond, they hardly change.
@@ -92,14 +96,14 @@ class Graph:
         """Take an int16 input in int8, of the same range."""
         wide = _index(self._inputs, name)
         narrow = self._narrow_beside(wide, 256 * float(self.graph.tensors[wide].quantization.scale[0]), 0)
-        self.graph.operators.insert(0, self._quantize(narrow, wide))
+        self.graph.operators.insert(0, self._single(schema.BuiltinOperator.QUANTIZE, narrow, wide))
         self.graph.inputs = _with(self.graph.inputs, self._inputs, wide, narrow)
 
     def narrow_output(self, name: str, scale: float, zero_point: int) -> None:
         """Give an int16 output in int8."""
         wide = _index(self._outputs, name)
         narrow = self._narrow_beside(wide, scale, zero_point)
-        self.graph.operators.append(self._quantize(wide, narrow))
+        self.graph.operators.append(self._single(schema.BuiltinOperator.QUANTIZE, wide, narrow))
         self.graph.outputs = _with(self.graph.outputs, self._outputs, wide, narrow)
 
     def drop_what_no_kernel_reads(self) -> None:
@@ -112,6 +116,37 @@ class Graph:
         for tensor in self.graph.tensors:
             if tensor.quantization is not None:
                 tensor.quantization.min = tensor.quantization.max = None
+
+    def float_but_products(self) -> None:
+        """Of a graph in int8, compute in float32 all but products with weights; inputs and outputs are float32 then.
+
+        What a product takes and gives stays quantized as it was: the one is quantized ahead of it, the other
+        dequantized behind.
+        """
+        twins: dict[int, int] = {}  # what products take -> the same in int8
+        same: dict[int, int] = {}  # what differed in its scale only -> what from
+        stays, operators = set[int](), []
+        for operator in self.graph.operators:
+            operator.inputs = np.array([same.get(int(index), index) for index in operator.inputs], np.int32)
+            taken, given = int(operator.inputs[0]), int(operator.outputs[0])
+            if self.kind(operator) == schema.BuiltinOperator.QUANTIZE:
+                same[given] = taken
+            elif self.kind(operator) in _PRODUCTS:
+                if taken not in twins:
+                    twins[taken] = self._twin(taken)
+                    operators.append(self._single(schema.BuiltinOperator.QUANTIZE, taken, twins[taken]))
+                product = self._twin(given)
+                stays |= {twins[taken], product, *map(int, operator.inputs[1:])}
+                operator.inputs = np.array([twins[taken], *operator.inputs[1:]], np.int32)
+                operator.outputs = np.array([product], np.int32)
+                operators += [operator, self._single(schema.BuiltinOperator.DEQUANTIZE, product, given)]
+            else:
+                operators.append(operator)
+        for old, new in same.items():
+            self.graph.outputs = _with(self.graph.outputs, self._outputs, old, new)
+        self.graph.operators = operators
+        for index in set(range(len(self.graph.tensors))) - stays:
+            self._make_float(self.graph.tensors[index])
 
     def add_card(self, card: str) -> None:
         """Let the card travel inside, as a metadata buffer."""
@@ -220,9 +255,25 @@ class Graph:
         self.graph.tensors.append(narrow)
         return len(self.graph.tensors) - 1
 
-    def _quantize(self, source: int, target: int) -> Any:
+    def _twin(self, index: int) -> int:
+        """A new tensor like another."""
+        self.graph.tensors.append(copy.deepcopy(self.graph.tensors[index]))
+        return len(self.graph.tensors) - 1
+
+    def _make_float(self, tensor: Any) -> None:
+        """Turn a tensor in int8, and what it holds, into float32; others stay."""
+        if tensor.type != schema.TensorType.INT8:
+            return
+        if self.is_constant(tensor):
+            values = np.asarray(self.model.buffers[tensor.buffer].data, np.uint8).view(np.int8)
+            scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zeroPoint[0]
+            tensor.buffer = self.add_buffer(((values - np.float32(zero_point)) * scale).astype("<f4").tobytes())
+        tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+
+    def _single(self, kind: int, source: int, target: int) -> Any:
+        """An operator of one input and one output, without options."""
         operator = schema.OperatorT()
-        operator.opcodeIndex = self.opcode(schema.BuiltinOperator.QUANTIZE)
+        operator.opcodeIndex = self.opcode(kind, 2)  # the first version that knows int8
         operator.inputs, operator.outputs = np.array([source], np.int32), np.array([target], np.int32)
         return operator
 

@@ -96,14 +96,10 @@ def test_narrowed_ends_are_what_a_wide_graph_would_take_and_give(boards: Boards)
 
 def test_gates_hear_finer_steps_where_they_change(boards: Boards) -> None:
     board = boards("lstm")
+    n_layers = board.card.model.layers
+
     graph = convert(board.network).logits
-    of: dict[int, set[float]] = {schema.BuiltinOperator.LOGISTIC: set(), schema.BuiltinOperator.TANH: set()}
 
-    for operator in graph.graph.operators:
-        code = graph.model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code in of:
-            of[code].add(float(graph.graph.tensors[operator.inputs[0]].quantization.scale[0]))
-
-    cells = {state.scale for state in BoardModel(graph.to_bytes()).inputs[2::2]}
-    assert of[schema.BuiltinOperator.LOGISTIC] == {8 / 128}
-    assert of[schema.BuiltinOperator.TANH] == {4 / 128} | cells
+    products = [one for one in graph.graph.operators if graph.kind(one) == schema.BuiltinOperator.FULLY_CONNECTED]
+    *of_cells, _ = [float(graph.graph.tensors[one.outputs[0]].quantization.scale[0]) for one in products]
+    assert sorted(of_cells) == [4 / 128] * n_layers + [8 / 128] * n_layers
