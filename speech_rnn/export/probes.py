@@ -26,8 +26,8 @@ _SPEECH = Path(__file__).with_name("probe.flac")
 
 BOUND = 1e-4
 # Of a score, by the precision of the classifier. In eight bits the worst of 4,443 real clips was off by 0.09 (dynamic)
-# and 0.19 (int8) where two labels were equally likely, and the accuracy was the same within 0.2 points; of nine trained
-# models the worst probe was off by 0.02 and 0.05.
+# and 0.19 (int8) where two labels were equally likely, and the accuracy was the same within 0.2 points; of eleven
+# trained models the worst probe was off by 0.03 and 0.06.
 BOUNDS: Mapping[StreamForm, float] = {"float32": BOUND, "float16": 5e-3, "dynamic": 0.15, "int8": 0.2}
 # Beside a clean tone all bands lie at the rounding noise of a float32 FFT, and the logarithm magnifies it: librosa,
 # TensorFlow and TFLite differ there by up to 3e-2 in an MFCC. No recording is so clean.
