@@ -66,9 +66,15 @@ class Others:
         return cls(_States(run.classifier)(batch.features), [task.heard_words[word] for word in batch.words])
 
     def to_bytes(self) -> bytes:
-        """As a file of 16-bit states."""
+        """As a file of states in 8 bits, and their scale."""
+        scale = float(np.abs(self.states).max(initial=0.0)) / 127 or 1.0
         buffer = io.BytesIO()
-        np.savez(buffer, states=self.states.astype(np.float16), words=np.array(json.dumps(list(self.words))))
+        np.savez_compressed(
+            buffer,
+            states=np.rint(self.states / scale).astype(np.int8),
+            scale=np.float32(scale),
+            words=np.array(json.dumps(list(self.words))),
+        )
         return buffer.getvalue()
 
     @classmethod
@@ -76,7 +82,7 @@ class Others:
         """From such a file; :class:`ModelError` where it is none, or of another body."""
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                states = np.asarray(file["states"], np.float32)
+                states = np.asarray(file["states"], np.float32) * np.asarray(file["scale"], np.float32)
                 words = json.loads(str(file["words"]))
         except checkpoint.DAMAGES as error:
             raise ModelError(f"{OTHERS_FILE} is damaged ({clipped(' '.join(str(error).split()))}); {AGAIN}") from None
