@@ -37,7 +37,7 @@ def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
         raise ValueError(
             f"{clipped(text)} must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or a digit; "
-            "'gru-12' is an example"
+            "'gru-12-small' is an example"
         )
     return text
 
@@ -168,7 +168,7 @@ class Card(CardPart):
         detector: how scores of a stream become detections, unless the user says otherwise.
         parameters: trainable weights.
         macs_per_second: multiply-accumulates of the classifier for a second of sound, the front end left out.
-        compact: weights are numbers of half precision, and forms that can be made of the others are left out.
+        compact: weights are numbers of 8 bits, and forms that can be made of the others are left out.
         synthetic: some or all training data were spoken by machines.
         data: what it was trained on.
         training: how.
@@ -285,6 +285,10 @@ class Card(CardPart):
     def without_files(self) -> Self:
         """The card as it stands inside a file, which can't hold its own digest."""
         return self.model_copy(update={"files": {}})
+
+    def to_board_json(self) -> str:
+        """The card as it stands in a board's file, where a kilobyte counts: without files, figures and blanks."""
+        return self.model_copy(update={"files": {}, "figures": ()}).model_dump_json()
 
     def with_files(self, files: Mapping[str, FileEntry]) -> Self:
         """The card beside these files."""

@@ -195,6 +195,15 @@ def test_the_card_inside_a_file_has_everything_but_the_digests() -> None:
     assert inside.with_files(card().files) == card()
 
 
+def test_the_card_of_a_board_has_no_figures_and_no_blanks() -> None:
+    text = card().to_board_json()
+    inside = Card.from_json(text)
+
+    assert len(text) < len(card().without_files().to_json())
+    assert not inside.files and not inside.figures
+    assert inside.model_copy(update={"files": card().files, "figures": card().figures}) == card()
+
+
 def with_file(folder: Path, content: bytes) -> Card:
     (folder / "clip.tflite").write_bytes(content)
     entry = FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), form="clip")

@@ -42,7 +42,7 @@ from speech_rnn.quiet import quiet
 @click.option(
     "--compact",
     is_flag=True,
-    help="A third of the size, for shipping: weights of half precision, and nothing that can be made of the rest.",
+    help="A fifth of the size, for shipping: weights of 8 bits in all files, and nothing that can be made of the rest.",
 )
 @data_option
 @cache_option
@@ -69,7 +69,7 @@ def command(
 
     \b
     speech-rnn export runs/gru-12 -o my-model
-    speech-rnn export gru-12 -o every-form --data speech_commands
+    speech-rnn export gru-12-small -o every-form --data speech_commands
     """
     with quiet():
         from speech_rnn.cli.exporting import export_again, export_trained_run

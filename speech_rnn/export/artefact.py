@@ -4,9 +4,9 @@
 files (a step of sound and states -> scores and states, in four precisions), ``mcu/`` for boards, ``card.json``,
 ``labels.txt`` and ``README.md``. The folder is written beside and renamed: there is a whole one or none.
 
-A compact folder, for models that are shipped with a program, takes a third: weights are rounded to half precision, so
-that files of float32 can store them so and still give the same scores as ``model.keras``; what can be made of that file
-is left out.
+A compact folder, for models that are shipped with a program, takes a fifth: weights are rounded to 8 bits, so that
+files of float32 can store them so and still give the same scores as ``model.keras``; what can be made of that file is
+left out.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from speech_rnn.export.assembly import Piece
 from speech_rnn.export.board.folder import FOLDER as BOARD
 from speech_rnn.export.board.folder import write_board_files
 from speech_rnn.export.front_end import FrontEnd
-from speech_rnn.export.half_precision import with_half_weights
 from speech_rnn.export.integers.conversion import convert
 from speech_rnn.export.integers.networks import arrange
 from speech_rnn.export.metadata import with_audio_metadata
 from speech_rnn.export.probes import BOUND, BOUNDS, CHIRP, Scores, check, keras_scores, make_probes, stepwise_scores
 from speech_rnn.export.readme import readme
 from speech_rnn.export.saved_model import load_signatures, write_saved_model
+from speech_rnn.export.short_weights import shorten_weights, with_short_weights
 from speech_rnn.export.tflite import (
     Precision,
     clip_file,
@@ -130,7 +130,7 @@ def export_run(
         ),
         training=TrainingSummary(
             weights=which,
-            epochs=len(run.history),
+            epochs=int(run.history[-1]["epoch"]) if run.history else 0,
             best_epoch=None if epoch is None else int(epoch["epoch"]),
             clips=run.record.clips,
             settings=run.settings.training,
@@ -161,7 +161,7 @@ def export_classifier(
     card = card.model_copy(update={"files": {}, "made_with": _versions()})
     classifier = _float32(classifier, card)
     if card.compact:
-        classifier.set_weights([weight.astype(np.float16).astype(np.float32) for weight in classifier.get_weights()])
+        shorten_weights(classifier)
     try:
         with atomic.new_folder(folder.resolve(), replace=True) as beside:
             if others is not None:
@@ -187,7 +187,7 @@ def _write(folder: Path, classifier: keras.Model, card: Card, calibration: NDArr
         agreements[file] = {name: max(worse[name], found[name], key=lambda one: one.error) for name in found}
 
     precisions: tuple[Precision, ...] = ("float32",) if card.compact else ("float32", "float16", "dynamic")
-    stored = with_half_weights if card.compact else bytes
+    stored = with_short_weights if card.compact else bytes
     with progress("export", 6 + len(precisions)) as bar:
         _write_keras(folder / KERAS_FILE, classifier, card)
         hold(KERAS_FILE, _keras_file_scores(folder / KERAS_FILE, classifier, card))
@@ -279,7 +279,7 @@ def _write_keras(path: Path, classifier: keras.Model, card: Card) -> None:
         raise ModelError(
             f"cell={card.model.cell!r} can't be saved by Keras ({clipped(str(error))}); give its class a get_config()"
         ) from error
-    # Keras stores its members as they are; half-precision numbers as float32 pack to half their size.
+    # Keras stores its members as they are; floats of 8 digits pack to a third of their size.
     packing = zipfile.ZIP_DEFLATED if card.compact else zipfile.ZIP_STORED
     with zipfile.ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}

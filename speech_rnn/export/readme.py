@@ -201,7 +201,7 @@ _COMPACT_FILES = """\
 """
 
 _COMPACT = """\
-This folder is compact: all weights are numbers of half precision, and files of float32 store them so. What else there
+This folder is compact: all weights are numbers of 8 bits, and files of float32 store them so. What else there
 is, `saved_model/`, `stream_float16.tflite`, `stream_dynamic.tflite` and models as C arrays, is made of it by
 `speech-rnn export {name} -o DIR --data RECORDINGS`; integers take their ranges from the recordings.
 

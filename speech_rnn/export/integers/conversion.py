@@ -73,7 +73,7 @@ def convert(network: Network) -> IntegerModels:
     if network.is_lstm:
         board[CLIP] = clip_of(of_step, network.card.n_steps)
     for graph in board.values():
-        graph.add_card(network.card.without_files().to_json())
+        graph.add_card(network.card.to_board_json())
     return IntegerModels(board, of_logits)
 
 
