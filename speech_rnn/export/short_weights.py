@@ -66,9 +66,19 @@ def with_short_weights(content: bytes) -> bytes:
             added.append(_dequantize(model, len(graph.tensors) - 1, index, graph.tensors[-1].type))
             tensor.buffer = 0
         graph.operators = [*added, *graph.operators]
+        _drop_what_says_nothing(graph)
     for whole in short:
         model.buffers[whole].data = None
     return packed(model)
+
+
+def _drop_what_says_nothing(graph: Any) -> None:
+    """Quantization of tensors that have none, shapes told twice: a twentieth of a graph of many steps."""
+    for tensor in graph.tensors:
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
+        if tensor.shapeSignature is not None and np.array_equal(tensor.shapeSignature, tensor.shape):
+            tensor.shapeSignature = None
 
 
 def _in_eight_bits(rows: Floats) -> Floats:
