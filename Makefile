@@ -37,7 +37,7 @@ bench: .venv/set-up-dev
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/streaming.py step
 	$(BIN)/python benchmarks/streaming.py many
-	$(BIN)/python benchmarks/board.py exported/gru-12
+	$(BIN)/python benchmarks/board.py exported/gru-12-small
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -3,7 +3,7 @@
 from speech_rnn import load
 from speech_rnn.listening import listen
 
-listen(load("gru-12"), lambda heard: print(heard.label, heard.score))
+listen(load("gru-12-small"), lambda heard: print(heard.label, heard.score))
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from speech_rnn.stream_model import STREAM_FILES, StreamForm, StreamModel
 from speech_rnn.streaming import Stream
 from speech_rnn.tflite_file import check_clip_file
 
-DEFAULT_MODEL = "gru-12"
+DEFAULT_MODEL = "gru-12-small"
 CLIP_FILE = "clip.tflite"
 
 _PACKAGE = Path(__file__).parent

@@ -225,22 +225,22 @@ def test_an_unknown_name_lists_the_known_ones(folder: Path, tmp_path: Path, monk
     with pytest.raises(ModelError, match=r"model 'gru-13' is neither .* \(none is shipped\).*export RUN"):
         load("gru-13")
 
-    write_model(tmp_path / "exported" / "gru-12")
+    write_model(tmp_path / "exported" / "gru-12-small")
     write_model(tmp_path / "exported" / "lstm-12")
 
-    with pytest.raises(ModelError, match=r"\(of those shipped: gru-12, lstm-12\)"):
+    with pytest.raises(ModelError, match=r"\(of those shipped: gru-12-small, lstm-12\)"):
         load("gru-13")
-    assert load("gru-12").card.name == "by-hand"
+    assert load("gru-12-small").card.name == "by-hand"
 
 
 def test_a_checkout_has_its_models_beside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_PACKAGE", tmp_path / "speech_rnn")
-    write_model(tmp_path / "exported" / "gru-12")
+    write_model(tmp_path / "exported" / "gru-12-small")
 
     assert shipped_models() == {}
     (tmp_path / "pyproject.toml").touch()
 
-    assert shipped_models() == {"gru-12": tmp_path / "exported" / "gru-12"}
+    assert shipped_models() == {"gru-12-small": tmp_path / "exported" / "gru-12-small"}
 
 
 def test_a_run_and_a_file_are_told_from_a_model(folder: Path, tmp_path: Path) -> None:

@@ -68,12 +68,12 @@ def test_states_and_scores_of_every_step_are_those_of_keras(cell: str, layers: i
 def test_a_shipped_model_hears_a_clip_and_a_shorter_sound_as_its_recognizer_does(samples: int, tmp_path: Path) -> None:
     path, heard = sound(tmp_path / "a.wav", samples)
 
-    trace = trace_word(open_trained("gru-12"), path)
+    trace = trace_word(open_trained("gru-12-small"), path)
 
-    expected = speech_rnn.load("gru-12").predict(heard, RATE).scores
+    expected = speech_rnn.load("gru-12-small").predict(heard, RATE).scores
     np.testing.assert_allclose(trace.scores[-1], [expected[label] for label in trace.labels], atol=1e-3)
     np.testing.assert_array_equal(trace.samples, fit(heard, 16_000))
-    assert (trace.model, trace.cell, trace.synthetic, trace.heard_s) == ("gru-12", "gru", False, 1.0)
+    assert (trace.model, trace.cell, trace.synthetic, trace.heard_s) == ("gru-12-small", "gru", False, 1.0)
     assert trace.file_s == samples / RATE
 
 

@@ -31,9 +31,9 @@ def command(*, models: tuple[str, ...], sound: str, output: Path | None, as_json
     heard as one sequence. Gates and states over all steps and units are printed, those of each step drawn.
 
     \b
-    speech-rnn inspect gru-12 yes.wav -o inside.html
+    speech-rnn inspect gru-12-small yes.wav -o inside.html
     speech-rnn inspect runs/lstm runs/gru yes.wav -o inside.html
-    speech-rnn inspect gru-12 yes.wav --json > inside.json
+    speech-rnn inspect gru-12-small yes.wav --json > inside.json
     """
     if len(models) > MOST_MODELS:
         raise click.UsageError(

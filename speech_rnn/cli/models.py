@@ -27,7 +27,7 @@ def command(*, markdown: bool, as_json: bool) -> None:
 
     \b
     speech-rnn models
-    speech-rnn recognize hello.wav --model gru-12
+    speech-rnn recognize hello.wav --model gru-12-large
     """
     cards = {name: Card.read(folder / CARD_FILE) for name, folder in shipped_models().items()}
     if as_json:

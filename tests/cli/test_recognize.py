@@ -94,10 +94,10 @@ def test_without_a_model_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(runtime, "_PACKAGE", tmp_path)
     sound = str(write_sound(tmp_path / "a.wav", 1))
 
-    with pytest.raises(ModelError, match=r"no model 'gru-12' comes with this install; give --model DIR.*export"):
+    with pytest.raises(ModelError, match=r"no model 'gru-12-small' comes with this install; give --model DIR.*export"):
         command.main([sound], standalone_mode=False)
 
-    write_model(tmp_path / "exported" / "gru-12")
+    write_model(tmp_path / "exported" / "gru-12-small")
 
     command.main([sound], standalone_mode=False)
 

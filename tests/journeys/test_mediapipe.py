@@ -96,7 +96,7 @@ def model() -> Path:
     models = shipped_models()
     if not models:
         pytest.skip("no model is shipped with this checkout")
-    return models.get("gru-12") or next(iter(models.values()))
+    return models.get("gru-12-small") or next(iter(models.values()))
 
 
 @pytest.fixture(scope="module")

@@ -89,9 +89,9 @@ def test_two_layers_take_at_most_32_kilobytes(cell: str, units: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler 'cc' is found")
-@pytest.mark.skipif("gru-12" not in shipped_models(), reason="no model is shipped in this checkout")
+@pytest.mark.skipif("gru-12-small" not in shipped_models(), reason="no model is shipped in this checkout")
 def test_the_shipped_model_hears_on_a_board_what_it_hears_here(capsys: pytest.CaptureFixture[str]) -> None:
-    folder = shipped_models()["gru-12"]
+    folder = shipped_models()["gru-12-small"]
     card = Card.read(folder / "card.json")
     content = (folder / "mcu" / "step_int8.tflite").read_bytes()
     here, on_board, front_end = BoardModel(content), MicroModel(content), CompiledFrontEnd(folder / "mcu")
@@ -113,7 +113,7 @@ def test_the_shipped_model_hears_on_a_board_what_it_hears_here(capsys: pytest.Ca
     off = np.abs(np.subtract(found, expected)).max(axis=1)
     with capsys.disabled():
         print(
-            f"\ngru-12 on a board: arena {on_board.arena_bytes():,} bytes; of {len(clips)} clips "
+            f"\ngru-12-small on a board: arena {on_board.arena_bytes():,} bytes; of {len(clips)} clips "
             f"{(labels == on_board_labels).sum()} the same label as LiteRT, at most {off.max()} LSB apart"
         )
     assert (labels == targets).mean() > 0.9

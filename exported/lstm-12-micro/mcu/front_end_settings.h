@@ -1,0 +1,17 @@
+/* Written by speech-rnn export. */
+#ifndef FRONT_END_SETTINGS_H
+#define FRONT_END_SETTINGS_H
+
+#define FRONT_END_SAMPLE_RATE 16000
+#define FRONT_END_N_FFT 512
+#define FRONT_END_WIN_LENGTH 480
+#define FRONT_END_WIN_START 16
+#define FRONT_END_HOP_LENGTH 160
+#define FRONT_END_N_MELS 40
+#define FRONT_END_N_MFCC 40
+#define FRONT_END_STACK 2
+#define FRONT_END_POWER_FLOOR 1e-08f
+#define FRONT_END_FLOOR_DB -80.0f
+#define FRONT_END_FLOOR_MFCC -505.96442f
+
+#endif
