@@ -23,6 +23,7 @@ CELLS: dict[str, Callable[..., keras.layers.Layer]] = {
     "gru": keras.layers.GRU,
     "rnn": keras.layers.SimpleRNN,
 }
+MOST_UNITS = 4_096  # of a layer, as in ModelSettings
 
 
 def check_cell(cell: str) -> None:
@@ -270,17 +271,28 @@ def matched_units(settings: ModelSettings, n_parameters: int, n_mfcc: int, n_lab
     Returns:
         Units a layer, at least 1; of two equally near numbers the smaller.
     """
+    return nearest_units(
+        lambda units: count_parameters(settings.changed(units=units), n_mfcc, n_labels), float(n_parameters)
+    )
 
-    def parameters(units: int) -> int:
-        return count_parameters(settings.changed(units=units), n_mfcc, n_labels)
 
+def nearest_units(cost: Callable[[int], float], wanted: float) -> int:
+    """The units a layer whose cost comes nearest to a wanted one, by bisection.
+
+    Args:
+        cost: of 1 to 4,096 units, growing with them.
+        wanted: to come near.
+
+    Returns:
+        Units a layer, at least 1; of two equally near numbers the smaller.
+    """
     low, high = 1, 1
-    while parameters(high) < n_parameters and high < 4_096:
-        low, high = high, min(2 * high, 4_096)
+    while cost(high) < wanted and high < MOST_UNITS:
+        low, high = high, min(2 * high, MOST_UNITS)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if parameters(middle) < n_parameters else (low, middle)
-    return min((low, high), key=lambda units: (abs(parameters(units) - n_parameters), units))
+        low, high = (middle, high) if cost(middle) < wanted else (low, middle)
+    return min((low, high), key=lambda units: (abs(cost(units) - wanted), units))
 
 
 def macs_per_step(model: keras.Model) -> int:
