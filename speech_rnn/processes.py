@@ -54,6 +54,22 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def alone(lock: Path, refusal: SpeechRnnError) -> Iterator[None]:
+    """Refuse where another process is in the block already; the lock falls with the process, however it ends.
+
+    Args:
+        lock: a file that is made where it isn't there; it stays.
+        refusal: raised where another process is in the block.
+    """
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise refusal from None
+        yield
+
+
 def process_pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: object) -> ProcessPoolExecutor:
     """A pool of spawned processes that ends with this one, however it ends.
 

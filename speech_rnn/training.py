@@ -7,7 +7,6 @@ the same weights as one that was not.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -33,6 +32,7 @@ from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.feature_cache import cached_features
 from speech_rnn.models import build_in_a_row, build_with_words, build_written_out, check_cell
+from speech_rnn.processes import alone
 from speech_rnn.progress import progress
 from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
 from speech_rnn.settings import Settings
@@ -213,8 +213,9 @@ def train(
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
     maker = BatchMaker(store, task, settings)
     maker.render()
+    taken = ModelError(f"another process trains {folder}; wait for it, or give another -o folder")
     with (
-        _alone(folder),
+        alone(folder / ".lock", taken),
         _interruptible(folder),
         BatchWorkers(maker, workers) as batch_workers,
     ):
@@ -430,17 +431,6 @@ def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> keras.optimiz
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, global_clipnorm=settings.clip_norm)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Refuse a second process on the same run; the lock falls with the process, however it ends."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ModelError(f"another process trains {folder}; wait for it, or give another -o folder") from None
-        yield
 
 
 @contextmanager
