@@ -228,6 +228,19 @@ class AugmentationSettings(Settings):
             frequency_masks=0,
         )
 
+    @classmethod
+    def mild(cls) -> Self:
+        """For a training of few epochs, in which more could not be learned."""
+        return cls.off().changed(
+            shift_ms=100.0,
+            gain_probability=0.8,
+            gain_low_db=-10.0,
+            noise_probability=0.6,
+            snr_low_db=0.0,
+            time_masks=2,
+            frequency_masks=2,
+        )
+
 
 class DetectorConfig(Settings):
     """How the scores of a stream become detections.

@@ -92,16 +92,7 @@ def run_demo(
         raise DataError(f"{shown} holds something else than a demo; give another -o folder")
     settings = RunSettings(
         features=FeatureSettings(),
-        # Milder than usual: a few epochs don't suffice for more.
-        augmentation=AugmentationSettings.off().changed(
-            shift_ms=100.0,
-            gain_probability=0.8,
-            gain_low_db=-10.0,
-            noise_probability=0.6,
-            snr_low_db=0.0,
-            time_masks=2,
-            frequency_masks=2,
-        ),
+        augmentation=AugmentationSettings.mild(),
         model=ModelSettings(units=units),
         training=TrainingSettings(epochs=epochs, seed=seed, learning_rate=4e-3),
     )
