@@ -15,6 +15,20 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speech_rnn"
 
 
+class Labels(click.ParamType[str | tuple[str, ...]]):
+    """Labels by a common name, or words with commas between."""
+
+    name = "12|35|all|WORD,WORD…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | tuple[str, ...]:
+        """As :class:`speech_rnn.config.TaskSettings` wants them, which checks them."""
+        if isinstance(value, tuple):
+            return value
+        if value in ("12", "35", "all"):
+            return str(value)
+        return tuple(word.strip() for word in str(value).split(","))
+
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 data_option: Decorator = click.option(

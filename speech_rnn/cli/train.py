@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from speech_rnn.cli.options import cache_option, data_option, workers_option
+from speech_rnn.cli.options import Labels, cache_option, data_option, workers_option
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.errors import SettingsError
 from speech_rnn.presets import SIZES, USUAL_CLIPS_HEARD, Preset, Size, preset
@@ -44,23 +44,12 @@ class _FMax(click.ParamType[float | str]):
             self.fail(f"{value!r} must be 'auto' or a frequency in Hz, such as 4000.", param, ctx)
 
 
-class _Labels(click.ParamType[str | tuple[str, ...]]):
-    name = "12|35|all|WORD,WORD…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        if value in ("12", "35", "all"):
-            return str(value)
-        return tuple(word.strip() for word in str(value).split(","))
-
-
 @click.command(short_help="Train a recognizer of words.")
 @data_option
 @click.option("--cell", metavar="NAME", help="Recurrent cell: lstm, gru or rnn.  [default: gru]")
 @click.option(
     "--labels",
-    type=_Labels(),
+    type=Labels(),
     help="12: ten commands, unknown, silence; 35: all words of Speech Commands; "
     "all: every folder; or your own list.  [default: 12]",
 )
