@@ -5,7 +5,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from speech_rnn.comparison.statistics import holm, mcnemar, mean_interval, paired_difference
+from speech_rnn.comparison.statistics import (
+    Difference,
+    holm,
+    holm_intervals,
+    mcnemar,
+    mean_interval,
+    paired_difference,
+)
 from speech_rnn.errors import DataError
 
 
@@ -85,3 +92,22 @@ def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -
 def test_holm_s_correction_on_the_example_of_a_textbook() -> None:
     # p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm") in R
     np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.02])), [0.06, 0.04, 0.06, 0.06])
+
+
+def test_corrected_intervals_leave_0_out_exactly_where_holm_s_test_finds_a_difference() -> None:
+    rng = np.random.default_rng(5)
+    quantile = float(stats.t.ppf(0.975, 4))
+    for _ in range(50):
+        values, errors = rng.normal(0, 3, 6), rng.uniform(0.5, 1.5, 6)
+        alone = [Difference(v, v - quantile * e, v + quantile * e) for v, e in zip(values, errors, strict=True)]
+
+        corrected = holm_intervals(alone, 5)
+
+        p_values = holm(2 * stats.t.sf(np.abs(values) / errors, 4))
+        assert [one.low > 0 or one.high < 0 for one in corrected] == (p_values < 0.05).tolist()
+        assert all(one.high - one.low > now.high - now.low - 1e-12 for one, now in zip(corrected, alone, strict=True))
+
+
+def test_a_single_interval_needs_no_correction() -> None:
+    (corrected,) = holm_intervals([Difference(0.1, -0.1, 0.3)], 5)
+    assert corrected == pytest.approx((0.1, -0.1, 0.3))
