@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from speech_rnn.comparison.plan import ComparisonPlan
+from speech_rnn.comparison.results import Finished, open_results, read_results
+from speech_rnn.errors import DataError, SettingsError
+from tests.comparison.planted import planted, planted_header
+from tests.tones import small_settings
+
+PLAN = ComparisonPlan(cells=("lstm", "gru"), budgets=("units",), sizes=(4,), seeds=(1, 2), base=small_settings())
+HEADER = planted_header(PLAN, 9)
+RIGHT = np.array([True, False, True, True, False, False, True, False, True])
+LINES = [planted(key, RIGHT) for key in ("lstm-4-seed1", "gru-4-seed1", "lstm-4-seed2")]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "results.jsonl"
+
+
+def write(path: Path, *lines: Finished) -> None:
+    with open_results(path, HEADER) as file:
+        for line in lines:
+            file.add(line)
+
+
+@settings(max_examples=20)
+@given(arrays(np.bool_, st.integers(1, 70)))
+def test_what_was_right_is_right_when_it_is_read(right: np.ndarray) -> None:
+    line = Finished.from_json(planted("gru-4-seed1", right).to_json())
+
+    np.testing.assert_array_equal(line.right_answers(), right)
+
+
+def test_what_was_added_is_read_again_and_the_rest_is_missing(path: Path) -> None:
+    write(path, LINES[0])
+    write(path, LINES[1])
+
+    results = read_results(path)
+
+    assert results.header == HEADER
+    assert list(results.finished.values()) == LINES[:2]
+    assert [trial.key for trial in results.missing] == ["lstm-4-seed2", "gru-4-seed2"]
+    assert path.read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize("left", [1, 50, -1])
+def test_a_line_that_was_cut_off_is_not_there_and_the_next_one_takes_its_place(path: Path, left: int) -> None:
+    write(path, LINES[0])
+    line = LINES[1].model_dump_json().encode() + b"\n"
+    path.write_bytes(path.read_bytes() + line[:left])
+
+    assert list(read_results(path).finished.values()) == LINES[:1]
+    write(path, LINES[2])
+    assert list(read_results(path).finished.values()) == [LINES[0], LINES[2]]
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (HEADER.changed(plan=PLAN.changed(seeds=(1, 2, 3))), "seeds is [1, 2] there and [1, 2, 3] here"),
+        (
+            HEADER.changed(plan=PLAN.changed(base=small_settings(epochs=7))),
+            "base.training.epochs is 2 there and 7 here",
+        ),
+        (planted_header(PLAN, 9, digest="1"), "digest of recordings is ['0'] there and ['1'] here"),
+        (planted_header(PLAN, 8), "judged_clips is 9 there and 8 here"),
+    ],
+)
+def test_another_comparison_is_refused_and_nothing_is_changed(path: Path, other: object, says: str) -> None:
+    write(path, LINES[0])
+    before = path.read_bytes()
+
+    with pytest.raises(DataError) as error, open_results(path, other):  # type: ignore[arg-type]  # mypy: object
+        pass
+
+    assert str(error.value) == (
+        f"{path} holds another comparison: {says}; give the options that it was begun with, or another -o folder"
+    )
+    assert path.read_bytes() == before
+
+
+def test_recordings_may_lie_elsewhere_and_libraries_be_newer(path: Path) -> None:
+    write(path, LINES[0])
+    moved = HEADER.changed(
+        recordings=tuple(one.changed(name="elsewhere") for one in HEADER.recordings), made_with={"numpy": "3"}
+    )
+
+    with open_results(path, moved) as file:
+        assert list(file.results.finished.values()) == LINES[:1]
+
+
+def test_a_second_process_is_refused(path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from speech_rnn.errors import SpeechRnnError
+from speech_rnn.processes import alone
+try:
+    with alone(Path({str(path.parent / ".lock")!r}), SpeechRnnError("taken")):
+        print("free")
+except SpeechRnnError as error:
+    print(error)
+"""
+
+    def other_process() -> str:
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        return ended.stdout.strip()
+
+    with open_results(path, HEADER):
+        assert other_process() == "taken"
+        # A lock belongs to the open file, so this process is refused as another would be.
+        with (
+            pytest.raises(DataError, match=r"another process runs the comparison in .*new; wait for it, or give an"),
+            open_results(path, HEADER),
+        ):
+            pass
+    assert other_process() == "free"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"key": 3}', "line 3 of "),
+        (
+            LINES[0].model_dump_json(),
+            "has key='lstm-4-seed1' and n=9, which must be of this comparison, and there once",
+        ),
+        (planted("rnn-4-seed1", RIGHT).model_dump_json(), "has key='rnn-4-seed1'"),
+        (planted("gru-4-seed1", RIGHT[:8]).model_dump_json(), "and n=8, which must be of this comparison"),
+        (LINES[1].model_dump_json().replace('"n":9', '"n":19'), "must be n=19 bits in hexadecimal"),
+    ],
+)
+def test_a_line_that_doesn_t_belong_there_is_named(path: Path, line: str, says: str) -> None:
+    write(path, LINES[0])
+    path.write_text(f"{path.read_text()}{line}\n")
+
+    with pytest.raises(SettingsError) as error:
+        read_results(path)
+    assert says in str(error.value)
+    assert f"line 3 of {path}" in str(error.value)
+
+
+def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_text('{"version": 99}\n')
+    (tmp_path / "empty.jsonl").write_text("")
+
+    for name, says in (
+        ("none.jsonl", "can't be read (No such file or directory); give a folder of speech-rnn compare"),
+        ("other.jsonl", "has version 99, this program reads 1; give another -o folder"),
+        ("empty.jsonl", "has version None, this program reads 1; give another -o folder"),
+    ):
+        with pytest.raises(DataError) as error:
+            read_results(tmp_path / name)
+        assert says in str(error.value)
