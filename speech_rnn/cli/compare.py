@@ -1,0 +1,160 @@
+"""``speech-rnn compare``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from speech_rnn.cli.options import Labels, cache_option, data_option, workers_option
+from speech_rnn.quiet import quiet
+
+QUICK_DATA = "corpus"
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    name = "NAME,NAME…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(word.strip() for word in str(value).split(","))
+
+
+class _Numbers(click.ParamType[tuple[int, ...]]):
+    name = "N,N…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} must be whole numbers with commas between, such as 32,64.", param, ctx)
+
+
+class _Rate(click.ParamType[tuple[str, float]]):
+    name = "CELL=RATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        cell, _, rate = str(value).partition("=")
+        try:
+            return cell.strip(), float(rate)
+        except ValueError:
+            self.fail(f"{value!r} must be CELL=RATE, such as lstm=0.004.", param, ctx)
+
+
+@click.command(short_help="LSTM or GRU: train cells from several seeds at equal cost, and say which is better, if any.")
+@data_option
+@click.option("--cells", type=_Names(), help="Which; the first one's size is the measure.  [default: lstm,gru,rnn]")
+@click.option(
+    "--budget",
+    "budgets",
+    type=_Names(),
+    help="What is equal between them, each by itself: units, parameters, bytes (in integers, as on a board), macs "
+    "(multiply-adds a second).  [default: units,parameters]",
+)
+@click.option("--units", "sizes", type=_Numbers(), help="Sizes: units a layer of the first cell.  [default: 64]")
+@click.option("--seeds", type=click.IntRange(1, 1_000), help="So many trainings of each, seeds 1, 2, …  [default: 5]")
+@click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40 to 150, more if clips are few]")
+@click.option(
+    "--learning-rate",
+    "rates",
+    type=_Rate(),
+    multiple=True,
+    help="At its highest, of a cell. May be given several times.  [default: 0.002]",
+)
+@click.option("--labels", type=Labels(), help="As for train.  [default: 12]")
+@click.option(
+    "--part",
+    type=click.Choice(["validation", "testing"]),
+    default="testing",
+    show_default=True,
+    help="Which clips judge, by the weights of the last epoch.",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A small comparison on the embedded corpus, synthetic: lstm,gru with 32 units, 8 epochs that hear milder "
+    "augmentation, learning rate 0.01; other options go before it.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("compare"),
+    show_default=True,
+    help="Folder of the results; one that holds them already is gone on with.",
+)
+@click.option("--keep-runs", is_flag=True, help="Keep each training's run, to export or inspect it.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@cache_option
+@workers_option
+def command(
+    *,
+    sources: tuple[str, ...],
+    rates: tuple[tuple[str, float], ...],
+    quick: bool,
+    output: Path,
+    keep_runs: bool,
+    as_json: bool,
+    cache: Path,
+    workers: int | None,
+    **options: Any,
+) -> None:
+    """LSTM or GRU? Train each from several seeds, at equal units, parameters, bytes or multiply-adds.
+
+    All cells hear the same clips in the same order, bent alike, and are judged by their last weights on clips that they
+    have never met. One is called better only where the interval of the difference, over seeds and clips and corrected
+    for all pairs, leaves 0 out; everything else is undecided.
+
+    Ctrl-C saves; the same command goes on, and shows the figures again when all is done.
+
+    \b
+    speech-rnn compare --quick
+    speech-rnn compare --data speech_commands --cells lstm,gru --budget units,parameters --units 32,64 -o compare
+    speech-rnn compare --data my_words --labels all --learning-rate lstm=0.004 --seeds 3 --json
+    """
+    if quick and sources:
+        raise click.UsageError("--quick hears the embedded corpus; leave --data out, or --quick.")
+    if not quick and not sources:
+        raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'; or --quick.")
+    given = {name: value for name, value in options.items() if value is not None}
+    if len({cell for cell, _ in rates}) < len(rates):
+        raise click.UsageError("--learning-rate is given twice for one cell; give one of them.")
+    with quiet():
+        from speech_rnn.cli.compare_report import compare_and_print
+
+    compare_and_print(
+        output,
+        sources or (QUICK_DATA,),
+        {**given, "learning_rates": dict(rates)},
+        cache,
+        workers,
+        quick=quick,
+        keep_runs=keep_runs,
+        as_json=as_json,
+        command=_command(sources, rates, given, output, quick=quick),
+    )
+
+
+def _command(
+    sources: tuple[str, ...],
+    rates: tuple[tuple[str, float], ...],
+    given: dict[str, Any],
+    output: Path,
+    *,
+    quick: bool,
+) -> str:
+    """What gives the same figures again."""
+    words = ["speech-rnn", "compare", *(["--quick"] if quick else [])]
+    words += [word for source in sources for word in ("--data", source)]
+    names = {"budgets": "budget", "sizes": "units"}
+    for name, value in given.items():
+        if (name, value) != ("part", "testing"):
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{names.get(name, name)}", text]
+    words += [word for cell, rate in rates for word in ("--learning-rate", f"{cell}={rate:g}")]
+    return shlex.join([*words, "-o", str(output)])

@@ -1,0 +1,178 @@
+"""What ``speech-rnn compare`` runs, and how it prints what was found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from speech_rnn import training
+from speech_rnn.cli.tables import table
+from speech_rnn.comparison.plan import ComparisonPlan
+from speech_rnn.comparison.running import run_comparison
+from speech_rnn.comparison.summary import Summary, summarize
+from speech_rnn.config import AugmentationSettings, RunSettings
+from speech_rnn.preparation import prepare
+from speech_rnn.presets import USUAL_CLIPS_HEARD
+from speech_rnn.text import interval, percent, plain
+
+USUAL_CELLS = ("lstm", "gru", "rnn")
+USUAL_SEEDS = 5
+QUICK = {"cells": ("lstm", "gru"), "sizes": (32,), "epochs": 8}
+QUICK_LEARNING_RATE = 1e-2  # with 0.004 they are far from what they can do after so few epochs
+LONGEST_LINE = 300
+
+
+def compare_and_print(
+    folder: Path,
+    names: Sequence[str],
+    options: Mapping[str, Any],
+    cache: Path,
+    workers: int | None,
+    *,
+    quick: bool,
+    keep_runs: bool,
+    as_json: bool,
+    command: str,
+) -> None:
+    """Run what a comparison lacks, then print what it found.
+
+    Args:
+        folder: of the comparison.
+        names: of the recordings' sources.
+        options: ``cells``, ``budgets``, ``sizes``, ``seeds`` (how many), ``epochs``, ``labels``, ``part`` and
+            ``learning_rates``, by cell, as far as they were given.
+        cache: folder of decoded clips.
+        workers: processes that prepare sound.
+        quick: whether what wasn't given is that of a small comparison.
+        keep_runs: whether each training's run is kept.
+        as_json: print JSON instead of tables.
+        command: what gives the figures again.
+    """
+    plan = plan_of(options, quick=quick)  # checked before minutes of decoding
+    prepared = prepare(names, plan.base, cache, auto_f_max=True)
+    for warning in prepared.inspection.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    base = prepared.settings
+    if "epochs" not in options and not quick:
+        base = training.with_usual_epochs(base, prepared.store, USUAL_CLIPS_HEARD)
+    results = run_comparison(
+        folder,
+        plan.changed(base=base),
+        prepared,
+        workers=workers,
+        keep_runs=keep_runs,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    summary = summarize(results, command=command)
+    if as_json:
+        print(summary.to_json())
+        return
+    console = Console(highlight=False)
+    for element in tables(summary):
+        console.print(element, soft_wrap=isinstance(element, Text))
+
+
+def plan_of(options: Mapping[str, Any], *, quick: bool) -> ComparisonPlan:
+    """The plan that options ask for; what they leave out is usual, or ``quick``.
+
+    Raises:
+        SettingsError: a value that isn't allowed.
+        ModelError: an unknown cell.
+    """
+    given = {**(QUICK if quick else {"cells": USUAL_CELLS}), "seeds": USUAL_SEEDS, **options}
+    base = RunSettings()
+    if quick:
+        base = base.changed(
+            augmentation=AugmentationSettings.mild(), training=base.training.changed(learning_rate=QUICK_LEARNING_RATE)
+        )
+    if "epochs" in given:
+        base = base.changed(training=base.training.changed(epochs=given.pop("epochs")))
+    if "labels" in given:
+        base = base.changed(task=base.task.changed(labels=given.pop("labels")))
+    return ComparisonPlan(**{**given, "seeds": tuple(range(1, given["seeds"] + 1))}, base=base)
+
+
+def tables(summary: Summary) -> Iterator[Table | Text]:
+    """What is printed; names come from outside and are shown as plain text."""
+    kind = " (synthetic corpus: machines speak)" if summary.synthetic else ""
+    seeds = f"{len(summary.seeds)} seeds" if len(summary.seeds) > 1 else "one seed"
+    yield Text(
+        f"{', '.join(cell.upper() for cell in summary.learning_rates)} from {seeds} each, {summary.epochs} epochs, "
+        f"judged by their last weights\non {summary.n_clips:,} clips, the {summary.part} part of "
+        f"{plain(summary.data, LONGEST_LINE)}{kind}; learning rates: "
+        + ", ".join(f"{cell} {rate:g}" for cell, rate in summary.learning_rates.items())
+        + "\n"
+    )
+    yield _costs(summary)
+    yield Text()
+    yield _accuracies(summary)
+    yield Text(f"\ndifferences in points, with {100 * summary.confidence:.3g} % intervals for all pairs together")
+    yield _pairs(summary)
+    if len(summary.seeds) < 2:
+        yield Text("\none seed says nothing of others: nothing is decided; take --seeds 5")
+    yield Text(f"\nmade by: {summary.command}")
+
+
+def _costs(summary: Summary) -> Table:
+    return table(
+        ("equal", ">size", "cell", ">units", ">parameters", ">int8 bytes", ">MACs/s"),
+        (
+            (
+                one.budget,
+                f"{one.size}",
+                one.cell,
+                f"{one.units}",
+                f"{one.parameters:,}",
+                f"{one.int8_bytes:,}",
+                f"{one.macs_per_second:,.0f}",
+            )
+            for one in (figures.contender for figures in summary.contenders)
+        ),
+    )
+
+
+def _accuracies(summary: Summary) -> Table:
+    accuracy = ">accuracy, synthetic" if summary.synthetic else ">accuracy"
+    return table(
+        ("equal", ">size", "cell", ">s/epoch", accuracy, f">{100 * summary.confidence:.3g} % interval"),
+        (
+            (
+                one.contender.budget,
+                f"{one.contender.size}",
+                one.contender.cell,
+                f"{one.seconds_per_epoch:.1f}",
+                percent(one.accuracy),
+                interval(one.low, one.high),
+            )
+            for one in summary.contenders
+        ),
+    )
+
+
+def _pairs(summary: Summary) -> Table:
+    return table(
+        ("equal", ">size", "pair", ">points", ">interval", ">McNemar p", "verdict"),
+        (
+            (
+                one.budget,
+                f"{one.size}",
+                f"{one.first} − {one.second}",
+                _points(one.difference),
+                "–" if one.low is None or one.high is None else f"{_points(one.low)} to {_points(one.high)}",
+                "< 0.001" if one.mcnemar_p < 0.001 else f"{one.mcnemar_p:.3f}",
+                one.verdict if one.better is None else f"{one.better} better",
+            )
+            for one in summary.pairs
+        ),
+    )
+
+
+def _points(difference: float) -> str:
+    """A difference of shares in percentage points."""
+    return f"{100 * difference:+.1f}"
