@@ -59,7 +59,7 @@ def test_under_a_budget_no_other_units_come_nearer(cell: str, budget: Budget) ->
 
 
 def test_the_bytes_of_a_shipped_model_are_nine_tenths_of_its_file_for_boards() -> None:
-    card = Card.read(find_model("gru-12") / "card.json")
+    card = Card.read(find_model("gru-12-large") / "card.json")
 
     cost = cost_of(card.model, card.features, len(card.labels))
 
