@@ -37,13 +37,14 @@ def model() -> Recognizer:
 def surely_right(model: Recognizer, words: Spoken) -> Spoken:
     """Some of each label, of those that the model gets right from a file.
 
-    And from a stream, whenever the word comes: where a step begins in it is chance at a microphone, and a word whose
-    score is about the threshold is heard or not by that alone.
+    And from a stream, whenever the word comes: where a step, and where a window begins in it is chance at a microphone,
+    and a word whose score is about the threshold is heard or not by that alone.
     """
+    offsets = range(0, round(model.card.detector.interval_s * RATE), 120)
     chosen: Spoken = []
     for label, clip in words:
         is_wanted = sum(one == label for one, _ in chosen) < WORDS and model.predict(clip, RATE).label == label
-        if is_wanted and all(is_heard(model, label, clip, offset) for offset in range(0, model.card.step_length, 120)):
+        if is_wanted and all(is_heard(model, label, clip, offset) for offset in offsets):
             chosen.append((label, clip))
     return chosen
 
