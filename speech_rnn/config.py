@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from speech_rnn.settings import Settings, shown
 
 CommonLabels = Literal["12", "35", "all"]
+MOST_UNITS = 4_096  # of a layer
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 # JSON knows no tuples. Not a set: labels have an order.
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda words: tuple(words) if isinstance(words, list) else words)]
@@ -147,7 +148,7 @@ class ModelSettings(Settings):
     REMEDIES: ClassVar[dict[str, str]] = {"cell": "'lstm', 'gru' and 'rnn' are built in"}
 
     cell: str = Field(default="gru", min_length=1, max_length=64)
-    units: int = Field(default=160, ge=1, le=4_096)
+    units: int = Field(default=160, ge=1, le=MOST_UNITS)
     layers: int = Field(default=2, ge=1, le=8)
     stack: int = Field(default=3, ge=1, le=32)
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_rnn.config import FeatureSettings, ModelSettings
+from speech_rnn.config import MOST_UNITS, FeatureSettings, ModelSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.recurrence import WrittenOut, is_written_out
 
@@ -23,7 +23,6 @@ CELLS: dict[str, Callable[..., keras.layers.Layer]] = {
     "gru": keras.layers.GRU,
     "rnn": keras.layers.SimpleRNN,
 }
-MOST_UNITS = 4_096  # of a layer, as in ModelSettings
 
 
 def check_cell(cell: str) -> None:

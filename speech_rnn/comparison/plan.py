@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, NamedTuple, Self, get_args
 from pydantic import Field, model_validator
 
 from speech_rnn.comparison.budgets import Budget, cost_of, units_within
-from speech_rnn.config import RunSettings, Words
-from speech_rnn.models import MOST_UNITS, check_cell
+from speech_rnn.config import MOST_UNITS, RunSettings, Words
+from speech_rnn.models import check_cell
 from speech_rnn.scoring import JudgedPart
 from speech_rnn.settings import Settings, shown
 
