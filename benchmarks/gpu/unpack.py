@@ -125,7 +125,9 @@ def _sources(phase: PhasePlan, data: Path) -> list[SourceRecord]:
         sys.exit(f"{data} has no {', '.join(missing)}; let SPEECH_RNN_DATA name the folder that has")
     opened = open_sources([f"{kind}{data / name}" for name, kind in kinds.items()])
     return [
-        SourceRecord(name=f"{kind}{name}", origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
+        SourceRecord(
+            name=f"{kind}{data / name}", origin=source.origin, digest=source.digest(), synthetic=source.synthetic
+        )
         for (name, kind), source in zip(kinds.items(), opened, strict=True)
     ]
 
