@@ -282,6 +282,11 @@ class TaskSettings(Settings):
     they are many words under one label. It never hears those of ``left_out``, so that they can tell how a model takes
     words that it has never heard. Silence is background noise at an RMS level between ``silence_low_db`` and
     ``silence_high_db``.
+
+    Training hears ``heard_share`` of its clips, the same in every epoch, ``heard_times`` each, bent otherwise each
+    time; a larger share holds all of a smaller one. With ``tuning_share`` so many of its speakers are taken out of
+    training and stand in for the validation part, which isn't looked at then: what is chosen by them is judged by
+    others.
     """
 
     UNITS: ClassVar[dict[str, str]] = {"silence_low_db": "dBFS", "silence_high_db": "dBFS"}
@@ -294,6 +299,9 @@ class TaskSettings(Settings):
         "left_out": "('bed', 'four') is an example",
         "unknown_share": "0.1 is usual",
         "silence_share": "0.1 is usual",
+        "heard_share": "1.0 is usual",
+        "heard_times": "1 is usual",
+        "tuning_share": "0.0 is usual",
     }
 
     labels: CommonLabels | Words = "12"
@@ -301,6 +309,9 @@ class TaskSettings(Settings):
     silence_share: float | None = Field(default=None, ge=0.0, le=10.0)
     unknown_times: float = Field(default=3.0, ge=0.0, le=100.0)
     left_out: Words = ()
+    heard_share: float = Field(default=1.0, gt=0.0, le=1.0)
+    heard_times: int = Field(default=1, ge=1, le=1_000)
+    tuning_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     silence_low_db: float = Field(default=-90.0, ge=-120.0, le=0.0)
     silence_high_db: float = Field(default=-8.0, ge=-120.0, le=0.0)
 

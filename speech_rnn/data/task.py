@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -63,6 +64,9 @@ class Task:
         silence_share: float,
         unknown_times: float = 1.0,
         left_out: Sequence[str] = (),
+        heard_share: float = 1.0,
+        heard_times: int = 1,
+        tuning_share: float = 0.0,
     ) -> None:
         """Find the clips of each label.
 
@@ -73,6 +77,9 @@ class Task:
             silence_share: stretches of noise, likewise.
             unknown_times: how many times its share of unknown training hears.
             left_out: words that training doesn't hear, whole or in parts.
+            heard_share: of its clips that training hears.
+            heard_times: how many times it hears each clip of a word in an epoch.
+            tuning_share: of its speakers who stand in for validation.
         """
         self.labels = tuple(labels)
         self.words = tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
@@ -80,13 +87,14 @@ class Task:
         self._silence, unknown = label_of.get(SILENCE, -1), label_of.get(UNKNOWN, -1)
         self._silence_share = silence_share if SILENCE in label_of else 0.0
         self._unknown_share = unknown_share if UNKNOWN in label_of else 0.0
-        self._unknown_times = unknown_times
+        self._unknown_times, self._heard_times = unknown_times, heard_times
         self._label = np.array([label_of.get(clip.word, unknown) for clip in clips], np.int64)
         self._wanted: dict[Part, NDArray[np.int64]] = {}
         self._others: dict[Part, NDArray[np.int64]] = {}
         words = set(self.words)
+        part_of = [_part(clip, heard_share, tuning_share) for clip in clips]
         for part in PARTS:
-            of_part = [(i, clip.word) for i, clip in enumerate(clips) if clip.part == part and clip.word != SILENCE]
+            of_part = [(i, clips[i].word) for i, its in enumerate(part_of) if its == part and clips[i].word != SILENCE]
             self._wanted[part] = np.array([i for i, word in of_part if word in words], np.int64)
             passed_over = {*words, *(left_out if part == "training" else ())}
             self._others[part] = np.array([i for i, word in of_part if word not in passed_over], np.int64)
@@ -100,8 +108,8 @@ class Task:
         """The task that settings make of a store's clips.
 
         Raises:
-            DataError: a word has no training clip, unknown is asked for and there is no other word, or words are left
-                out that are to be told apart or that no clip is known to be.
+            DataError: a word has no training clip that is heard, unknown is asked for and there is no other word, or
+                words are left out that are to be told apart or that no clip is known to be.
         """
         words = _words(settings, clips)
         both = [word for word in settings.left_out if word in words]
@@ -129,21 +137,37 @@ class Task:
             unknown_share = 0.0
         special = ((SILENCE, silence_share), (UNKNOWN, unknown_share))
         labels = (*(label for label, share in special if share > 0), *words)
-        return cls(
+        task = cls(
             labels,
             clips,
             unknown_share=unknown_share,
             silence_share=silence_share,
             unknown_times=settings.unknown_times,
             left_out=settings.left_out,
+            heard_share=settings.heard_share,
+            heard_times=settings.heard_times,
+            tuning_share=settings.tuning_share,
         )
+        unheard = [word for word in words if word not in task.heard_words]
+        if unheard:
+            raise DataError(
+                f"heard_share={settings.heard_share} and tuning_share={settings.tuning_share} leave training no clip "
+                f"of {', '.join(unheard)}; let it hear more"
+            )
+        return task
 
     @classmethod
     def to_judge(cls, labels: Sequence[str], settings: TaskSettings, clips: Sequence[Clip]) -> Self:
         """The task of a model with those labels, on clips of which some words may be missing."""
         unknown_share = USUAL_SHARE if settings.unknown_share is None else settings.unknown_share
         silence_share = USUAL_SHARE if settings.silence_share is None else settings.silence_share
-        return cls(labels, clips, unknown_share=unknown_share, silence_share=silence_share)
+        return cls(
+            labels,
+            clips,
+            unknown_share=unknown_share,
+            silence_share=silence_share,
+            tuning_share=settings.tuning_share,
+        )
 
     def items(self, part: Part, epoch: int, seed: int) -> Items:
         """The items of an epoch; those of another part than training are the same in every epoch and for every seed.
@@ -153,14 +177,15 @@ class Task:
         """
         key = (seed, epoch) if part == "training" else (JUDGING_SEED, 0)
         rng = draws.generator(key[0], f"items of {part}", key[1])
-        wanted = self._wanted[part]
+        times = self._heard_times if part == "training" else 1
+        wanted, wanted_keys = self._repeated([self._wanted[part]] * times)
         unknown_share = self._unknown_share * (self._unknown_times if part == "training" else 1.0)
         unknown, unknown_keys = self._draw(rng, self._others[part], round(unknown_share * len(wanted)))
         n_silence = round(self._silence_share * len(wanted))
         silence_keys = -1 - np.arange(n_silence, dtype=np.int64)
         clip = np.concatenate([wanted, unknown, np.full(n_silence, -1, np.int64)])
         label = np.concatenate([self._label[wanted], self._label[unknown], np.full(n_silence, self._silence, np.int64)])
-        items = Items(clip, label, np.concatenate([wanted, unknown_keys, silence_keys]))
+        items = Items(clip, label, np.concatenate([wanted_keys, unknown_keys, silence_keys]))
         return items[rng.permutation(len(items))] if part == "training" else items
 
     def splice_partners(self) -> NDArray[np.int64]:
@@ -179,11 +204,29 @@ class Task:
         """``n`` clips of a pool and their keys; each clip as often as the others, give or take one."""
         if not len(pool):
             return pool, pool
-        rounds = [rng.permutation(pool) for _ in range(-(-n // len(pool)))]
-        # A clip that comes again in an epoch is bent otherwise: its key says which time it is.
-        keys = [permuted + times * len(self._label) for times, permuted in enumerate(rounds)]
+        drawn, keys = self._repeated([rng.permutation(pool) for _ in range(-(-n // len(pool)))])
+        return drawn[:n], keys[:n]
+
+    def _repeated(self, rounds: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Clips that come again and again, and their keys, which say for which time: so each is bent otherwise."""
+        keys = [clips + times * len(self._label) for times, clips in enumerate(rounds)]
         empty = [np.empty(0, np.int64)]
-        return np.concatenate(rounds or empty)[:n], np.concatenate(keys or empty)[:n]
+        return np.concatenate([*rounds, *empty]), np.concatenate([*keys, *empty])
+
+
+def _part(clip: Clip, heard_share: float, tuning_share: float) -> Part | None:
+    """The part that a clip is in, and none where it isn't heard at all."""
+    part = clip.part
+    if tuning_share and part == "validation":
+        return None
+    if part == "training" and _place("tuning", clip.speaker or clip.name) < tuning_share:
+        return "validation"
+    return None if part == "training" and _place("heard", clip.name) >= heard_share else part
+
+
+def _place(what: str, name: str) -> float:
+    """A number from 0 to under 1, always the same for a name."""
+    return int.from_bytes(hashlib.sha256(f"{what} {name}".encode()).digest()[:6], "big") / 2**48
 
 
 def _words(settings: TaskSettings, clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -310,3 +310,55 @@ def test_splices_are_made_of_training_clips_only() -> None:
     partners = Task.to_learn(TaskSettings(), everything).splice_partners()
 
     assert sorted(partners.tolist()) == [i for i, clip in enumerate(everything) if clip.part == "training"]
+
+
+def test_a_larger_share_of_the_training_clips_holds_all_of_a_smaller_one() -> None:
+    everything = clips([*COMMANDS, *OTHERS], {"training": 200, "validation": 10, "testing": 5})
+
+    def heard(share: float) -> tuple[Task, set[int]]:
+        task = Task.to_learn(TaskSettings(unknown_times=0.0, heard_share=share), everything)
+        return task, {clip for clip in task.items("training", 3, 1).clip.tolist() if clip >= 0}
+
+    (a_tenth, few), (_, more), (whole, all_of_them) = heard(0.1), heard(0.3), heard(1.0)
+
+    assert few < more < all_of_them
+    assert len(all_of_them) == 200 * len(COMMANDS)
+    assert len(few) == pytest.approx(0.1 * len(all_of_them), rel=0.2)
+    assert len(more) == pytest.approx(0.3 * len(all_of_them), rel=0.2)
+    assert set(a_tenth.splice_partners().tolist()) < set(whole.splice_partners().tolist())
+    for part in ("validation", "testing"):
+        assert same(a_tenth.items(part, 0, 1), whole.items(part, 0, 1))
+
+
+def test_clips_may_be_heard_several_times_in_an_epoch_each_time_with_another_key() -> None:
+    everything = clips([*COMMANDS, *OTHERS])
+    once, often = (Task.to_learn(TaskSettings(heard_times=times), everything) for times in (1, 3))
+
+    items = often.items("training", 0, 1)
+
+    words = items.clip[items.label > 1]
+    assert set(Counter(words.tolist()).values()) == {3}
+    assert len(set(items.key.tolist())) == len(items)
+    assert len(items) == 3 * len(once.items("training", 0, 1))
+    assert same(often.items("validation", 0, 1), once.items("validation", 0, 1))
+
+
+def test_speakers_who_choose_settings_are_taken_out_of_training_and_validation_is_not_looked_at() -> None:
+    everything = clips(COMMANDS, {"training": 200, "validation": 10, "testing": 5})
+    tuning = TaskSettings(tuning_share=0.2)
+    learning, judging = Task.to_learn(tuning, everything), Task.to_judge(("yes", "no"), tuning, everything)
+
+    def speakers(task: Task, part: Part) -> set[str]:
+        return {everything[clip].speaker for clip in task.items(part, 0, 1).clip.tolist() if clip >= 0}
+
+    chosen = speakers(learning, "validation")
+    assert 20 <= len(chosen) <= 60
+    assert chosen | speakers(learning, "training") == {f"training{number}" for number in range(200)}
+    assert not chosen & speakers(learning, "training")
+    assert speakers(judging, "validation") == chosen
+    assert speakers(learning, "testing") == {f"testing{number}" for number in range(5)}
+
+
+def test_a_share_that_leaves_a_word_without_clips_is_refused() -> None:
+    with pytest.raises(DataError, match=r"heard_share=0.001 and tuning_share=0.0 leave training no clip of yes, no,"):
+        Task.to_learn(TaskSettings(heard_share=0.001), clips([*COMMANDS, *OTHERS]))
