@@ -55,6 +55,8 @@ class Epoch(Settings):
         validation_loss: mean cross-entropy on the validation part, not smoothed; ``None`` where that is empty.
         validation_accuracy: share of the validation part that is right, 0 to 1; ``None`` where that is empty.
         learning_rate: of the last step.
+        gradient_norm: mean over the steps of the norm of all gradients together, before it is clipped; ``None`` in runs
+            of before it was measured.
         seconds: of the epoch, without validation; stops and resumes don't count.
         clips: heard in this epoch.
         validation_clips: in the validation part.
@@ -68,6 +70,7 @@ class Epoch(Settings):
     seconds: float
     clips: int
     validation_clips: int
+    gradient_norm: float | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -84,6 +87,7 @@ class _State:
     history: list[dict[str, Any]]
     mean: list[float]
     variance: list[float]
+    norm_sum: float = 0.0  # of the epoch so far
 
     def score(self) -> float:
         """The best validation so far."""
@@ -235,7 +239,8 @@ class _Trainer:
         self.resumed = (folder / "checkpoint.npz").exists()
         self.state = self._resumed_state() if self.resumed else self._first_state()
         self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
-        self.optimizer = _optimizer(self.settings, self.steps_an_epoch)
+        self.optimizer = inner = _optimizer(self.settings, self.steps_an_epoch)
+        self.gradient_norm = inner.gradient_norm
         if record.settings.model.precision == "mixed_float16":
             # Keras does this by itself only where the whole model has that policy.
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
@@ -298,6 +303,7 @@ class _Trainer:
                 now = time.monotonic()
                 state.step += 1
                 state.loss_sum += loss * len(batch.labels)
+                state.norm_sum += float(self.gradient_norm.value)
                 state.seconds, last = state.seconds + now - last, now
                 bar.advance()
                 if stopped():
@@ -344,10 +350,11 @@ class _Trainer:
             seconds=round(state.seconds, 3),
             clips=self.record.clips,
             validation_clips=len(self.validation),
+            gradient_norm=state.norm_sum / self.steps_an_epoch,
         )
         is_best = score(entry) > state.score()
         state.history.append(entry.model_dump())
-        state.loss_sum = state.seconds = 0.0
+        state.loss_sum = state.norm_sum = state.seconds = 0.0
         # The checkpoint last: until it is there, a resumed run does all of this again.
         lines = [json.dumps(line) + "\n" for line in state.history]
         atomic.write_text(self.folder / "history.jsonl", "".join(lines))
@@ -419,7 +426,23 @@ def score(entry: Epoch) -> float:
     return entry.validation_accuracy - 1e-6 * entry.validation_loss
 
 
-def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> keras.optimizers.Optimizer:
+class _AdamW(keras.optimizers.AdamW):
+    """AdamW that says how long the last gradient was: all of it together, before it is clipped."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, **options: Any) -> None:
+        super().__init__(schedule, name="adamw", **options)
+        # Not tracked: no part of the optimizer's state.
+        self.gradient_norm = keras.Variable(0.0, trainable=False, name="gradient_norm")
+
+    def apply(
+        self, grads: Sequence[keras.KerasTensor], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
+        squares = [keras.ops.sum(keras.ops.square(grad)) for grad in grads if grad is not None]
+        self.gradient_norm.assign(keras.ops.sqrt(sum(squares)))
+        super().apply(grads, trainable_variables)
+
+
+def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> _AdamW:
     steps = steps_an_epoch * settings.epochs
     warmup = round(settings.warmup_share * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -428,7 +451,7 @@ def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> keras.optimiz
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, global_clipnorm=settings.clip_norm)
+    optimizer = _AdamW(schedule, weight_decay=settings.weight_decay, global_clipnorm=settings.clip_norm)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
 

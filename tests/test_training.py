@@ -642,3 +642,27 @@ def test_a_teacher_of_other_labels_is_refused(recordings_of_tones: Recordings, t
     with pytest.raises(ModelError, match="has other labels than this run, which can't begin from it or learn from it"):
         recordings_of_tones.start(tmp_path / "pupil", settings, teachers=[teacher])
     assert not (tmp_path / "pupil").exists()
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_history_says_how_long_the_gradients_were_before_they_were_clipped(
+    recordings_of_tones: Recordings, tmp_path: Path
+) -> None:
+    # One step that hardly moves the weights.
+    settings = small_settings(epochs=1, batch_size=1_000, learning_rate=1e-12, weight_decay=0.0, clip_norm=1e-3)
+    settings = settings.changed(model=settings.model.changed(dropout=0.0))
+
+    run = load_run(recordings_of_tones.run(tmp_path / "run", settings), "final")
+
+    maker = BatchMaker(
+        recordings_of_tones.store, Task.to_learn(settings.task, recordings_of_tones.store.clips), settings
+    )
+    maker.render()
+    batch = maker.batch(maker.task.items("training", 0, settings.training.seed), "training", 0)
+    targets = np.eye(len(run.labels))[batch.labels] * 0.95 + 0.05 / len(run.labels)
+    with tf.GradientTape() as tape:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, run.classifier(batch.features))
+    gradients = tape.gradient(loss, [weight.value for weight in run.classifier.trainable_weights])
+    (entry,) = run.history
+    assert entry["gradient_norm"] == pytest.approx(float(tf.linalg.global_norm(gradients)), rel=1e-4)
+    assert entry["gradient_norm"] > 10 * settings.training.clip_norm
