@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, TrainingSettings
+from speech_rnn.data.batch_files import BatchFiles
 from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
 from speech_rnn.data.clips import Source
 from speech_rnn.data.store import Store
@@ -193,6 +194,7 @@ def train(
     store: Store,
     *,
     workers: int | None = None,
+    batch_folder: Path | None = None,
     report: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
     """Run a run to its end, from wherever it is.
@@ -201,6 +203,7 @@ def train(
         folder: of the run, laid down by :func:`start`.
         store: the decoded clips of its sources.
         workers: processes that make batches; as many as there are cores where not given.
+        batch_folder: where batches are kept for other runs that hear the same.
         report: called after each epoch.
 
     Returns:
@@ -225,14 +228,15 @@ def train(
     ):
         for name in ("checkpoint.npz", "best.npz", "final.npz", "history.jsonl"):
             atomic.remove_leftovers(folder / name)
-        trainer = _Trainer(folder, record, maker, batch_workers)
+        batches = batch_workers if batch_folder is None else BatchFiles(batch_folder, maker, batch_workers)
+        trainer = _Trainer(folder, record, maker, batches)
         trainer.run(report)
         return [Epoch(**entry) for entry in trainer.state.history]
 
 
 class _Trainer:
-    def __init__(self, folder: Path, record: RunRecord, maker: BatchMaker, workers: BatchWorkers) -> None:
-        self.folder, self.record, self.task, self.workers = folder, record, maker.task, workers
+    def __init__(self, folder: Path, record: RunRecord, maker: BatchMaker, batches: BatchWorkers | BatchFiles) -> None:
+        self.folder, self.record, self.task, self.batches = folder, record, maker.task, batches
         self.settings = record.settings.training
         self.steps_an_epoch = math.ceil(record.clips / self.settings.batch_size)
         keras.utils.set_random_seed(self.settings.seed)
@@ -288,7 +292,7 @@ class _Trainer:
         state = self.state
         items = self.task.items("training", epoch, self.settings.seed)
         done = state.step - epoch * self.steps_an_epoch
-        batches = self.workers.batches(
+        batches = self.batches.batches(
             items, "training", batch_size=self.settings.batch_size, epoch=epoch, first_batch=done
         )
         last = saved = time.monotonic()
@@ -395,7 +399,7 @@ class _Trainer:
             return _State(0, 0.0, 0.0, [], initial["mean"], initial["variance"])
         items = self.task.items("training", 0, self.settings.seed)[:NORMALIZATION_ITEMS]
         n, total, squares = 0, np.zeros(1), np.zeros(1)
-        for batch in self.workers.batches(items, "training", batch_size=self.settings.batch_size):
+        for batch in self.batches.batches(items, "training", batch_size=self.settings.batch_size):
             wide = batch.features.astype(np.float64)
             n += wide.shape[0] * wide.shape[1]
             total, squares = total + wide.sum(axis=(0, 1)), squares + np.square(wide).sum(axis=(0, 1))
