@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from speech_rnn.cli.options import Labels, cache_option, data_option, workers_option
+from speech_rnn.processes import n_cores
 from speech_rnn.quiet import quiet
 
 QUICK_DATA = "corpus"
@@ -31,6 +32,18 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
             return tuple(int(number) for number in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} must be whole numbers with commas between, such as 32,64.", param, ctx)
+
+
+class _Shares(click.ParamType[tuple[float, ...]]):
+    name = "X,X…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} must be numbers with commas between, such as 0.1,0.3.", param, ctx)
 
 
 class _Rate(click.ParamType[tuple[str, float]]):
@@ -61,11 +74,22 @@ class _Rate(click.ParamType[tuple[str, float]]):
 @click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40 to 150, more if clips are few]")
 @click.option(
     "--learning-rate",
-    "rates",
+    "learning_rates",
     type=_Rate(),
     multiple=True,
-    help="At its highest, of a cell. May be given several times.  [default: 0.002]",
+    help="At its highest, of a cell. May be given several times.  [default: the best of --rates, or 0.002]",
 )
+@click.option(
+    "--rates",
+    type=_Shares(),
+    help="Learning rates to choose from for each cell, by trainings that a tenth of the training speakers judge.",
+)
+@click.option(
+    "--shares",
+    type=_Shares(),
+    help="Train with these shares of the training clips too, to see how much each cell hungers for data.",
+)
+@click.option("--precision", metavar="NAME", help="Of the trainings; as for train.  [default: float32]")
 @click.option("--labels", type=Labels(), help="As for train.  [default: 12]")
 @click.option(
     "--part",
@@ -88,6 +112,13 @@ class _Rate(click.ParamType[tuple[str, float]]):
     show_default=True,
     help="Folder of the results; one that holds them already is gone on with.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(0, 256),
+    default=n_cores,
+    show_default="one a core",
+    help="Trainings side by side, one thread each; 0: one at a time, on all cores.",
+)
 @click.option("--keep-runs", is_flag=True, help="Keep each training's run, to export or inspect it.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @cache_option
@@ -95,9 +126,10 @@ class _Rate(click.ParamType[tuple[str, float]]):
 def command(
     *,
     sources: tuple[str, ...],
-    rates: tuple[tuple[str, float], ...],
+    learning_rates: tuple[tuple[str, float], ...],
     quick: bool,
     output: Path,
+    jobs: int,
     keep_runs: bool,
     as_json: bool,
     cache: Path,
@@ -122,7 +154,7 @@ def command(
     if not quick and not sources:
         raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'; or --quick.")
     given = {name: value for name, value in options.items() if value is not None}
-    if len({cell for cell, _ in rates}) < len(rates):
+    if len({cell for cell, _ in learning_rates}) < len(learning_rates):
         raise click.UsageError("--learning-rate is given twice for one cell; give one of them.")
     with quiet():
         from speech_rnn.cli.compare_report import compare_and_print
@@ -130,19 +162,20 @@ def command(
     compare_and_print(
         output,
         sources or (QUICK_DATA,),
-        {**given, "learning_rates": dict(rates)},
+        {**given, "learning_rates": dict(learning_rates)},
         cache,
         workers,
+        jobs=jobs,
         quick=quick,
         keep_runs=keep_runs,
         as_json=as_json,
-        command=_command(sources, rates, given, output, quick=quick),
+        command=_command(sources, learning_rates, given, output, quick=quick),
     )
 
 
 def _command(
     sources: tuple[str, ...],
-    rates: tuple[tuple[str, float], ...],
+    learning_rates: tuple[tuple[str, float], ...],
     given: dict[str, Any],
     output: Path,
     *,
@@ -156,5 +189,5 @@ def _command(
         if (name, value) != ("part", "testing"):
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words += [f"--{names.get(name, name)}", text]
-    words += [word for cell, rate in rates for word in ("--learning-rate", f"{cell}={rate:g}")]
+    words += [word for cell, rate in learning_rates for word in ("--learning-rate", f"{cell}={rate:g}")]
     return shlex.join([*words, "-o", str(output)])

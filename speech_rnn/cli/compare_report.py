@@ -16,13 +16,14 @@ from speech_rnn.cli.tables import table
 from speech_rnn.comparison.plan import ComparisonPlan
 from speech_rnn.comparison.running import run_comparison
 from speech_rnn.comparison.summary import Summary, summarize
-from speech_rnn.config import AugmentationSettings, RunSettings
+from speech_rnn.config import AugmentationSettings, ModelSettings, RunSettings, TrainingSettings
 from speech_rnn.preparation import prepare
-from speech_rnn.presets import USUAL_CLIPS_HEARD
+from speech_rnn.presets import USUAL_CLIPS_HEARD, Size, preset
 from speech_rnn.text import interval, percent, plain
 
 USUAL_CELLS = ("lstm", "gru", "rnn")
 USUAL_SEEDS = 5
+RECIPE: Size = "small"
 QUICK = {"cells": ("lstm", "gru"), "sizes": (32,), "epochs": 8}
 QUICK_LEARNING_RATE = 1e-2  # with 0.004 they are far from what they can do after so few epochs
 LONGEST_LINE = 300
@@ -35,6 +36,7 @@ def compare_and_print(
     cache: Path,
     workers: int | None,
     *,
+    jobs: int,
     quick: bool,
     keep_runs: bool,
     as_json: bool,
@@ -45,10 +47,11 @@ def compare_and_print(
     Args:
         folder: of the comparison.
         names: of the recordings' sources.
-        options: ``cells``, ``budgets``, ``sizes``, ``seeds`` (how many), ``epochs``, ``labels``, ``part`` and
-            ``learning_rates``, by cell, as far as they were given.
+        options: ``cells``, ``budgets``, ``sizes``, ``seeds`` (how many), ``epochs``, ``precision``, ``labels``,
+            ``part``, ``learning_rates``, by cell, ``rates`` and ``shares``, as far as they were given.
         cache: folder of decoded clips.
-        workers: processes that prepare sound.
+        workers: processes that prepare sound for a training in this process.
+        jobs: trainings side by side in processes; 0: in this one.
         quick: whether what wasn't given is that of a small comparison.
         keep_runs: whether each training's run is kept.
         as_json: print JSON instead of tables.
@@ -65,6 +68,7 @@ def compare_and_print(
         folder,
         plan.changed(base=base),
         prepared,
+        jobs=jobs,
         workers=workers,
         keep_runs=keep_runs,
         say=lambda line: print(line, file=sys.stderr, flush=True),
@@ -86,16 +90,27 @@ def plan_of(options: Mapping[str, Any], *, quick: bool) -> ComparisonPlan:
         ModelError: an unknown cell.
     """
     given = {**(QUICK if quick else {"cells": USUAL_CELLS}), "seeds": USUAL_SEEDS, **options}
-    base = RunSettings()
+    base = _recipe()
     if quick:
-        base = base.changed(
-            augmentation=AugmentationSettings.mild(), training=base.training.changed(learning_rate=QUICK_LEARNING_RATE)
+        base = RunSettings(
+            augmentation=AugmentationSettings.mild(), training=TrainingSettings(learning_rate=QUICK_LEARNING_RATE)
         )
     if "epochs" in given:
         base = base.changed(training=base.training.changed(epochs=given.pop("epochs")))
+    if "precision" in given:
+        base = base.changed(model=base.model.changed(precision=given.pop("precision")))
     if "labels" in given:
         base = base.changed(task=base.task.changed(labels=given.pop("labels")))
     return ComparisonPlan(**{**given, "seeds": tuple(range(1, given["seeds"] + 1))}, base=base)
+
+
+def _recipe() -> RunSettings:
+    """That of the shipped models, without a teacher, and bent less: there is less time to learn."""
+    recipe = preset(RECIPE, "gru").settings
+    masks = {name: value for name, value in recipe["augmentation"].items() if "mask" in name}
+    return RunSettings(
+        model=ModelSettings(**recipe["model"]), augmentation=AugmentationSettings.mild().changed(**masks)
+    )
 
 
 def tables(summary: Summary) -> Iterator[Table | Text]:

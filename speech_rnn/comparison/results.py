@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ from speech_rnn.errors import DataError, SettingsError
 from speech_rnn.processes import alone
 from speech_rnn.runs import SourceRecord
 from speech_rnn.settings import Settings, shown
-from speech_rnn.training import Epoch
+from speech_rnn.training import Epoch, score
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 S = TypeVar("S", bound=Settings)
 
 
@@ -36,7 +36,7 @@ class Header(Settings):
         labels: in the order of the scores.
         contenders: the cells at each budget.
         recordings: what they were trained and judged on.
-        judged_clips: clips by which each is judged.
+        targets: of the clips by which each is judged, indices of the right labels.
         made_with: versions of the libraries.
     """
 
@@ -45,7 +45,7 @@ class Header(Settings):
     labels: Words
     contenders: Annotated[tuple[Contender, ...], Field(strict=False)]
     recordings: Annotated[tuple[SourceRecord, ...], Field(strict=False)]
-    judged_clips: int
+    targets: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
     made_with: dict[str, str]
 
     @property
@@ -53,29 +53,22 @@ class Header(Settings):
         """All trainings, in their order."""
         return self.plan.trials(self.contenders)
 
+    @property
+    def judged_clips(self) -> int:
+        """Clips by which each is judged."""
+        return len(self.targets)
 
-class Finished(Settings):
-    """What came of a training.
+
+class Answers(Settings):
+    """Which of some clips are right.
 
     Attributes:
-        key: of the trial.
-        units: of a recurrent layer.
-        parameters, int8_bytes, macs_per_second: what the classifier costs.
-        history: an entry an epoch.
-        right: which of the judged clips the weights of the last epoch have right, a bit each, in hexadecimal.
-        n: judged clips.
-        seconds: of all epochs; what lies between a stop and going on doesn't count.
+        n: clips.
+        right: a bit each, in hexadecimal.
     """
 
-    key: str
-    units: int
-    parameters: int
-    int8_bytes: int
-    macs_per_second: float
-    history: Annotated[tuple[Epoch, ...], Field(strict=False, min_length=1)]
-    right: str
     n: int = Field(ge=1)
-    seconds: float
+    right: str
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -87,18 +80,111 @@ class Finished(Settings):
             raise ValueError(f"right={shown(self.right)} must be n={self.n} bits in hexadecimal")
         return self
 
-    def right_answers(self) -> NDArray[np.bool_]:
+    @classmethod
+    def of(cls, right: NDArray[np.bool_]) -> Self:
+        """From bool [n].
+
+        >>> Answers.of(np.array([True, False, True, False, False, False, False, False, True])).right
+        'a080'
+        """
+        return cls(n=len(right), right=np.packbits(right).tobytes().hex())
+
+    def bits(self) -> NDArray[np.bool_]:
         """Which clips are right: bool [n]."""
         return np.unpackbits(np.frombuffer(bytes.fromhex(self.right), np.uint8), count=self.n).astype(np.bool_)
 
 
-def packed(right: NDArray[np.bool_]) -> str:
-    """Bool [n] as :class:`Finished` has it.
+class Finished(Settings):
+    """What came of a training.
 
-    >>> packed(np.array([True, False, True, False, False, False, False, False, True]))
-    'a080'
+    Attributes:
+        key: of the trial.
+        units: of a recurrent layer.
+        parameters, int8_bytes, macs_per_second: what the classifier costs.
+        history: an entry an epoch.
+        answers: which of the judged clips the weights of the last epoch have right; ``None`` where it was judged by
+            other clips, in choosing a learning rate.
+        seconds: of all epochs; what lies between a stop and going on doesn't count.
     """
-    return np.packbits(right).tobytes().hex()
+
+    kind: Literal["trained"] = "trained"
+    key: str
+    units: int
+    parameters: int
+    int8_bytes: int
+    macs_per_second: float
+    history: Annotated[tuple[Epoch, ...], Field(strict=False, min_length=1)]
+    answers: Answers | None
+    seconds: float
+
+    def right_answers(self) -> NDArray[np.bool_]:
+        """Which of the judged clips are right: bool [n].
+
+        Raises:
+            DataError: it was not judged by them.
+        """
+        if self.answers is None:
+            raise DataError(f"{self.key} chose a learning rate, and was not judged by the clips that judge the cells")
+        return self.answers.bits()
+
+
+class Measured(Settings):
+    """What a trained cell does with other sound than the judged clips as they are.
+
+    Attributes:
+        key: of the trial.
+        answers: ``WHAT:VALUE`` -> which of its clips are right, the same clips for all trials: ``recorded:0``,
+            ``snr:10`` (dB), ``speed:0.8``, ``level:-30`` (dB), ``int8:0`` (weights and products of 8 bits),
+            ``gap_silence:2``, ``gap_noise:2``, ``gap_words:2`` (asked so many seconds after the word), and
+            ``taught_gap_silence:2`` and so on, after further training with such gaps.
+        gradient_norms: mean norm of the gradient of the right label's logit by a frame, logits a unit of MFCC, first
+            the last frame, then the one before it and so on.
+    """
+
+    kind: Literal["measured"] = "measured"
+    key: str
+    answers: Mapping[str, Answers]
+    gradient_norms: Annotated[tuple[float, ...], Field(strict=False)]
+
+
+class Costs(Settings):
+    """What a cell of some units costs in training and on a device, taken beside the others in one run.
+
+    Attributes:
+        cell, units: of which.
+        training_step_s: of a batch, on one thread; the least of many.
+        training_memory_bytes: highest resident size of a process that trains it, over one that only has the libraries.
+        step_us_float32, step_us_int8: of the runtime, features left out; a step is ``stack`` frames; the least of many.
+        clip_us_float32, clip_us_int8: from features to scores of a clip, step after step.
+        file_bytes_float32, file_bytes_int8: of the stream file, features left out.
+        board_bytes: of the step for a board, in integers; ``None`` where it isn't exported.
+        arena_bytes: memory that TensorFlow Lite for Microcontrollers needs for it; likewise.
+        state_bytes_float32: what a stream remembers from step to step.
+    """
+
+    kind: Literal["costs"] = "costs"
+    cell: str
+    units: int
+    training_step_s: float
+    training_memory_bytes: int
+    step_us_float32: float
+    step_us_int8: float
+    clip_us_float32: float
+    clip_us_int8: float
+    file_bytes_float32: int
+    file_bytes_int8: int
+    board_bytes: int | None
+    arena_bytes: int | None
+    state_bytes_float32: int
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+        return f"{self.cell}-{self.units}"
+
+
+Line = Finished | Measured | Costs
+KINDS: dict[str, type[Line]] = {"trained": Finished, "measured": Measured, "costs": Costs}
 
 
 @dataclass(frozen=True)
@@ -108,10 +194,31 @@ class Results:
     Attributes:
         header: what is compared.
         finished: by key, in the order in which they were done.
+        measured: likewise; not all trials are.
+        costs: by ``CELL-UNITS``.
     """
 
     header: Header
     finished: Mapping[str, Finished]
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    costs: Mapping[str, Costs] = field(default_factory=dict)
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """By cell: what was given, else the best in the trainings that choose it; of equally good ones the smallest.
+
+        Cells whose trainings aren't all done are left out.
+        """
+        tried: dict[str, list[Trial]] = {}
+        for trial in self.header.trials:
+            if trial.study == "rates":
+                tried.setdefault(trial.cell, []).append(trial)
+        done = {cell: trials for cell, trials in tried.items() if all(trial.key in self.finished for trial in trials)}
+        best = {
+            cell: max(trials, key=lambda trial: (score(self.finished[trial.key].history[-1]), -trial.value)).value
+            for cell, trials in done.items()
+        }
+        return {**best, **self.header.plan.learning_rates}
 
     @property
     def missing(self) -> list[Trial]:
@@ -132,17 +239,36 @@ def read_results(path: Path) -> Results:
     except OSError as error:
         raise DataError(f"{path} can't be read ({error.strerror}); give a folder of speech-rnn compare") from None
     header = _header(path, first)
-    keys = {trial.key for trial in header.trials}
-    finished: dict[str, Finished] = {}
+    results = Results(header, {})
     for number, line in enumerate(lines, 2):
-        one = _parsed(path, number, Finished, line)
-        if one.key not in keys or one.key in finished or one.n != header.judged_clips:
-            raise SettingsError(
-                f"line {number} of {path} has key={shown(one.key)} and n={one.n}, which must be of this comparison, "
-                "and there once; remove that line"
-            )
-        finished[one.key] = one
-    return Results(header, finished)
+        one = _parsed_line(path, number, line)
+        if (fault := _fault(results, one)) is not None:
+            raise SettingsError(f"line {number} of {path} {fault}; remove that line")
+        results = _with(results, one)
+    return results
+
+
+def _with(results: Results, line: Line) -> Results:
+    if isinstance(line, Finished):
+        return replace(results, finished={**results.finished, line.key: line})
+    if isinstance(line, Measured):
+        return replace(results, measured={**results.measured, line.key: line})
+    return replace(results, costs={**results.costs, line.key: line})
+
+
+def _fault(results: Results, line: Line) -> str | None:
+    """Why a line doesn't belong to some results, in words."""
+    header = results.header
+    keys, there = {trial.key for trial in header.trials}, set(results.finished)
+    if isinstance(line, Measured):
+        there = set(results.measured)
+    elif isinstance(line, Costs):
+        keys, there = {f"{one.cell}-{one.units}" for one in header.contenders}, set(results.costs)
+    if line.key in there or line.key not in keys:
+        return f"has key={shown(line.key)}, which must be of this comparison, and there once"
+    if isinstance(line, Finished) and line.answers is not None and line.answers.n != header.judged_clips:
+        return f"has n={line.answers.n} clips, which must be the {header.judged_clips} of this comparison"
+    return None
 
 
 class ResultsFile:
@@ -154,13 +280,13 @@ class ResultsFile:
         with path.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
 
-    def add(self, finished: Finished) -> None:
+    def add(self, line: Line) -> None:
         """Add a line, on the disk when this returns."""
         with self._path.open("ab") as file:
-            file.write(finished.model_dump_json().encode() + b"\n")
+            file.write(line.model_dump_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self.results = Results(self.results.header, {**self.results.finished, finished.key: finished})
+        self.results = _with(self.results, line)
 
 
 @contextmanager
@@ -225,6 +351,16 @@ def _header(path: Path, line: bytes) -> Header:
             f"{path} has version {shown(version)}, this program reads {RESULTS_VERSION}; give another -o folder"
         )
     return _parsed(path, 1, Header, line)
+
+
+def _parsed_line(path: Path, number: int, line: bytes) -> Line:
+    try:
+        kind = json.loads(line)["kind"]
+    except (ValueError, KeyError, TypeError):
+        kind = None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise SettingsError(f"line {number} of {path} has kind {shown(kind)}, which must be one of {', '.join(KINDS)}")
+    return _parsed(path, number, KINDS[kind], line)
 
 
 def _parsed(path: Path, number: int, kind: type[S], line: bytes) -> S:

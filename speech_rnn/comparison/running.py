@@ -1,30 +1,43 @@
-"""A comparison is run: what is missing is trained, one after another, and judged."""
+"""A comparison is run: what is missing is trained, side by side where asked for, and judged."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import groupby
+from multiprocessing import active_children
 from pathlib import Path
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from speech_rnn import training
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
-from speech_rnn.comparison.results import Finished, Header, Results, ResultsFile, open_results, packed
+from speech_rnn.comparison.results import Answers, Finished, Header, Results, ResultsFile, open_results
+from speech_rnn.config import RunSettings
+from speech_rnn.data.batch_files import bytes_of
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
-from speech_rnn.errors import ModelError
+from speech_rnn.errors import ModelError, SpeechRnnError
 from speech_rnn.preparation import Prepared
+from speech_rnn.processes import process_pool
 from speech_rnn.progress import duration
 from speech_rnn.runs import RunRecord, SourceRecord, load_run
-from speech_rnn.scoring import JudgedPart, judged_clips, score_run
+from speech_rnn.scoring import judged_clips, score_run
 
 RESULTS = "results.jsonl"
 RUNS = "runs"
+BATCHES = "batches"
+LOG = "trainings.log"
 LIBRARIES = ("speech-rnn", "keras", "tensorflow", "librosa", "numpy")
+MOST_BATCH_BYTES = 8 * 2**30  # of one seed's batches on disk; where there are more, each training makes its own
 
 
 def run_comparison(
@@ -32,6 +45,7 @@ def run_comparison(
     plan: ComparisonPlan,
     prepared: Prepared,
     *,
+    jobs: int = 0,
     workers: int | None = None,
     keep_runs: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -42,7 +56,9 @@ def run_comparison(
         folder: of the comparison; made where it isn't there, gone on with where it is.
         plan: what is compared.
         prepared: the recordings.
-        workers: processes that make batches; as many as there are cores where not given.
+        jobs: trainings side by side, each in a process of its own with one thread; 0: in this process.
+        workers: processes that make batches for a training in this process; as many as there are cores where not
+            given.
         keep_runs: whether a run stays in ``runs/KEY`` when its line is in the results.
         say: told a line before and after each training.
 
@@ -50,12 +66,17 @@ def run_comparison(
         DataError: the task's words aren't there, the part to judge by is empty, the folder holds another comparison, or
             another process is at it.
         ModelError: a loss that is no number any more, or a run's files are damaged.
+        SpeechRnnError: a training's process was killed.
         Interrupted: Ctrl-C; what was done is saved.
     """
     header = _header(plan, prepared)
     with open_results(folder / RESULTS, header) as file:
+        comparison = _Comparison(folder, file, prepared, keep_runs, say)
         try:
-            _run_missing(folder, file, prepared, workers=workers, keep_runs=keep_runs, say=say)
+            if jobs:
+                comparison.run_side_by_side(jobs)
+            else:
+                comparison.run_here(workers)
         except KeyboardInterrupt:
             raise training.Interrupted(
                 f"stopped and saved; the same command with -o {folder} goes on from there"
@@ -64,15 +85,25 @@ def run_comparison(
 
 
 def seconds_left(results: Results) -> float | None:
-    """How long what is missing will take, at the pace of what was done; ``None`` where nothing was."""
+    """How long what is missing will take, one after another, at the pace of what was done; ``None`` if nothing was."""
     if not results.finished:
         return None
-    trials = {trial.key: trial for trial in results.header.trials}
+    header = results.header
+    trials = {trial.key: trial for trial in header.trials}
     paces: dict[tuple[str, int], list[float]] = {}
     for key, one in results.finished.items():
-        paces.setdefault((trials[key].cell, trials[key].units), []).append(one.seconds)
-    usual = float(np.mean([one.seconds for one in results.finished.values()]))
-    return sum(float(np.mean(paces.get((trial.cell, trial.units), usual))) for trial in results.missing)
+        paces.setdefault((trials[key].cell, trials[key].units), []).append(one.seconds / _length(header, trials[key]))
+    usual = float(np.mean([pace for some in paces.values() for pace in some]))
+    return sum(
+        _length(header, trial) * float(np.mean(paces.get((trial.cell, trial.units), usual)))
+        for trial in results.missing
+    )
+
+
+def _length(header: Header, trial: Trial) -> float:
+    """Of a training, in epochs that hear all clips."""
+    settings = header.plan.settings_of(trial, {})
+    return settings.training.epochs * settings.task.heard_share * settings.task.heard_times
 
 
 def _header(plan: ComparisonPlan, prepared: Prepared) -> Header:
@@ -85,45 +116,164 @@ def _header(plan: ComparisonPlan, prepared: Prepared) -> Header:
             SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
             for name, source in zip(prepared.names, prepared.sources, strict=True)
         ),
-        judged_clips=len(judged_clips(labels, plan.base, prepared.store, plan.part).items),
+        targets=tuple(judged_clips(labels, plan.base, prepared.store, plan.part).items.label.tolist()),
         made_with={library: version(library) for library in LIBRARIES},
     )
 
 
-def _run_missing(
-    folder: Path,
-    file: ResultsFile,
-    prepared: Prepared,
-    *,
-    workers: int | None,
-    keep_runs: bool,
-    say: Callable[[str], None],
-) -> None:
-    header = file.results.header
-    total = len(header.trials)
-    for trial in file.results.missing:
-        done, left = len(file.results.finished), seconds_left(file.results)
-        of_time = "" if left is None else f", {duration(left)} left"
-        say(f"{done + 1} of {total}: {trial.cell}, {trial.units} units, seed {trial.seed}{of_time}")
-        run = folder / RUNS / trial.key
-        _lay_down(run, header, trial, prepared)
-        # Nothing of the training before: its graphs would stay in memory until the last.
-        keras.backend.clear_session()
+class _Comparison:
+    """A comparison at work."""
+
+    def __init__(
+        self, folder: Path, file: ResultsFile, prepared: Prepared, keep_runs: bool, say: Callable[[str], None]
+    ) -> None:
+        self._folder, self._file, self._prepared = folder, file, prepared
+        self._keep_runs, self._say = keep_runs, say
+
+    def run_here(self, workers: int | None) -> None:
+        """Train what is missing, one after another."""
+        for _, trials in self._studies():
+            for trial in trials:
+                asked = self._begin(trial)
+                # Nothing of the training before: its graphs would stay in memory until the last.
+                keras.backend.clear_session()
+                self._finish(train_and_judge(asked, self._prepared.store, workers=workers))
+
+    def run_side_by_side(self, jobs: int) -> None:
+        """Train what is missing in processes; at Ctrl-C they are ended, and lose what came after their checkpoints."""
+        # Progress of several trainings, and what libraries print, would be a muddle on one terminal.
+        with _descriptors_into(self._folder / LOG):
+            pool = process_pool(jobs, _prepare, self._prepared.store)
         try:
-            history = training.train(run, prepared.store, workers=workers)
-        except ModelError as error:
-            raise ModelError(f"{trial.key}: {error}") from None
-        right = _right(run, header.plan.part, prepared.store, workers)
-        finished = _finished(header, trial, history, right)
-        file.add(finished)
-        if not keep_runs:
-            shutil.rmtree(run, ignore_errors=True)
-        say(f"  {np.mean(finished.right_answers()):.2%} of {finished.n:,} clips right, {duration(finished.seconds)}")
+            for _, trials in self._studies():
+                running: set[Future[Finished]] = set()
+                for trial in trials:
+                    running.add(pool.submit(_train_and_judge_there, self._begin(trial)))
+                    if len(running) >= jobs:
+                        done, running = wait(running, return_when=FIRST_COMPLETED)
+                        for one in done:
+                            self._finish(one.result())
+                for one in running:
+                    self._finish(one.result())
+        except BrokenProcessPool:
+            raise SpeechRnnError(
+                "a training's process ended before its work was done, killed for want of memory perhaps; the same "
+                "command goes on, with fewer --jobs it needs less"
+            ) from None
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _studies(self) -> Iterator[tuple[str, list[Trial]]]:
+        """What is missing; a study begins when the one before it is done, since the first chooses learning rates."""
+        for study, trials in groupby(self._file.results.missing, lambda trial: trial.study):
+            yield study, list(trials)
+
+    def _begin(self, trial: Trial) -> _Asked:
+        results = self._file.results
+        header, left = results.header, seconds_left(results)
+        number = 1 + [one.key for one in header.trials].index(trial.key)
+        of_time = "" if left is None else f", {duration(left)} left"
+        self._say(f"{number} of {len(header.trials)}: {_in_words(trial)}{of_time}")
+        run = self._folder / RUNS / trial.key
+        settings = header.plan.settings_of(trial, results.learning_rates)
+        _lay_down(run, settings, header, trial, self._prepared)
+        return _Asked(run, header, trial, self._batch_folder(trial))
+
+    def _batch_folder(self, trial: Trial) -> Path | None:
+        """Where batches are kept for all cells that hear the same; ``None`` where they would be too many."""
+        record = RunRecord.read(self._folder / RUNS / trial.key)
+        size = bytes_of(record.settings, record.clips)
+        # Twice, so that something is left.
+        if size > MOST_BATCH_BYTES or 2 * size > shutil.disk_usage(self._folder).free:
+            return None
+        return self._folder / BATCHES / _heard_by(trial)
+
+    def _finish(self, finished: Finished) -> None:
+        self._file.add(finished)
+        header = self._file.results.header
+        trial = next(one for one in header.trials if one.key == finished.key)
+        if not self._keep_runs:
+            shutil.rmtree(self._folder / RUNS / trial.key, ignore_errors=True)
+        needed = {_heard_by(one) for one in self._file.results.missing}
+        if _heard_by(trial) not in needed:
+            shutil.rmtree(self._folder / BATCHES / _heard_by(trial), ignore_errors=True)
+        self._say(f"  {_in_words(trial)}: {_figure(finished)}, {duration(finished.seconds)}")
 
 
-def _lay_down(run: Path, header: Header, trial: Trial, prepared: Prepared) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """A training that is laid down.
+
+    Attributes:
+        run: its folder.
+        header: of the comparison.
+        trial: which.
+        batches: folder of batches that others hear too.
+    """
+
+    run: Path
+    header: Header
+    trial: Trial
+    batches: Path | None
+
+
+def train_and_judge(asked: _Asked, store: Store, *, workers: int | None) -> Finished:
+    """Run a training to its end, from wherever it is, and judge its last weights."""
+    header, trial = asked.header, asked.trial
+    try:
+        history = training.train(asked.run, store, workers=workers, batch_folder=asked.batches)
+    except ModelError as error:
+        raise ModelError(f"{trial.key}: {error}") from None
+    answers = None
+    if trial.study != "rates":
+        scored = score_run(load_run(asked.run, "final"), store, header.plan.part, workers=workers)
+        answers = Answers.of(np.asarray(scored.logits.argmax(axis=1) == scored.targets))
+    return _finished(header, trial, history, answers)
+
+
+_store: Store | None = None  # of this process
+
+
+@contextmanager
+def _descriptors_into(log: Path) -> Iterator[None]:
+    """Processes that are started in the block write into a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    try:
+        with log.open("ab") as file:
+            for descriptor in (1, 2):
+                os.dup2(file.fileno(), descriptor)
+        yield
+    finally:
+        for descriptor, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
+def _prepare(store: Store) -> None:
+    global _store  # noqa: PLW0603  # what prepares a process has no other place to leave it
+    _store = store
+    import tensorflow as tf
+
+    # Other trainings have the other cores; and so figures don't depend on how many there are.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _train_and_judge_there(asked: _Asked) -> Finished:
+    if _store is None:
+        raise RuntimeError("a process of another pool")
+    keras.backend.clear_session()
+    return train_and_judge(asked, _store, workers=0)
+
+
+def _lay_down(run: Path, settings: RunSettings, header: Header, trial: Trial, prepared: Prepared) -> None:
     """Begin a training's run, or make sure that the one which is there is of this comparison."""
-    settings = header.plan.settings_of(trial)
     if not (run / "run.json").exists():
         training.start(run, settings, prepared.sources, prepared.names, prepared.store)
         return
@@ -133,14 +283,30 @@ def _lay_down(run: Path, header: Header, trial: Trial, prepared: Prepared) -> No
         raise ModelError(f"{run} is a run of another comparison; remove it, or give another -o folder")
 
 
-def _right(run: Path, part: JudgedPart, store: Store, workers: int | None) -> NDArray[np.bool_]:
-    """What the last weights of a run have right: bool [clips]."""
-    scored = score_run(load_run(run, "final"), store, part, workers=workers)
-    return np.asarray(scored.logits.argmax(axis=1) == scored.targets)
+def _heard_by(trial: Trial) -> str:
+    """A name for what a training hears, the same for all that hear the same."""
+    share = f"-share{trial.value:g}" if trial.study == "shares" else ""
+    return f"{'tuning' if trial.study == 'rates' else 'seed'}{trial.seed}{share}"
 
 
-def _finished(header: Header, trial: Trial, history: Sequence[training.Epoch], right: NDArray[np.bool_]) -> Finished:
-    contender = next(one for one in header.contenders if one.trial(trial.seed) == trial)
+def _in_words(trial: Trial) -> str:
+    of_study = {
+        "rates": f"learning rate {trial.value:g}",
+        "cells": f"seed {trial.seed}",
+        "shares": f"seed {trial.seed}, {trial.value:.3g} of the clips",
+    }
+    return f"{trial.cell}, {trial.units} units, {of_study[trial.study]}"
+
+
+def _figure(finished: Finished) -> str:
+    if finished.answers is not None:
+        return f"{finished.answers.bits().mean():.2%} of {finished.answers.n:,} clips right"
+    last = finished.history[-1]
+    return f"{last.validation_accuracy or 0.0:.2%} of {last.validation_clips:,} tuning clips right"
+
+
+def _finished(header: Header, trial: Trial, history: Sequence[training.Epoch], answers: Answers | None) -> Finished:
+    contender = next(one for one in header.contenders if (one.cell, one.units) == (trial.cell, trial.units))
     return Finished(
         key=trial.key,
         units=contender.units,
@@ -148,7 +314,6 @@ def _finished(header: Header, trial: Trial, history: Sequence[training.Epoch], r
         int8_bytes=contender.int8_bytes,
         macs_per_second=contender.macs_per_second,
         history=tuple(history),
-        right=packed(right),
-        n=len(right),
+        answers=answers,
         seconds=round(sum(entry.seconds for entry in history), 3),
     )

@@ -108,7 +108,7 @@ def summarize(results: Results, *, command: str = "", resamples: int = 2_000) ->
     Raises:
         DataError: some are missing.
     """
-    header, plan = results.header, results.header.plan
+    header, plan, rates = results.header, results.header.plan, results.learning_rates
     if missing := len(results.missing):
         raise DataError(f"{missing} of {len(header.trials)} trainings are missing; the same command runs them")
     right = [_right(results, contender) for contender in header.contenders]
@@ -119,7 +119,7 @@ def summarize(results: Results, *, command: str = "", resamples: int = 2_000) ->
         n_clips=header.judged_clips,
         seeds=plan.seeds,
         epochs=plan.base.training.epochs,
-        learning_rates={cell: plan.learning_rates.get(cell, plan.base.training.learning_rate) for cell in plan.cells},
+        learning_rates={cell: rates.get(cell, plan.base.training.learning_rate) for cell in plan.cells},
         confidence=CONFIDENCE,
         command=command,
         contenders=tuple(

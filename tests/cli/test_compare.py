@@ -60,12 +60,14 @@ def test_an_option_is_a_part_of_the_plan(cli: Cli, tones: Path, planned: list[Co
     arguments = ["--data", tones, "--labels", "low,high", "--cells", "gru, rnn", "--budget", "bytes,macs"]
     arguments += ["--units", "8,16", "--seeds", 3, "--epochs", 7, "--part", "validation"]
     arguments += ["--learning-rate", "rnn=0.01", "--learning-rate", "gru=3e-3"]
+    arguments += ["--rates", "0.001,0.1", "--shares", "0.5", "--precision", "bfloat16_products"]
 
     assert cli(*arguments)[0] == 0
 
     (plan,) = planned
     assert (plan.cells, plan.budgets, plan.sizes) == (("gru", "rnn"), ("bytes", "macs"), (8, 16))
     assert (plan.seeds, plan.part, plan.learning_rates) == ((1, 2, 3), "validation", {"rnn": 0.01, "gru": 0.003})
+    assert (plan.rates, plan.shares, plan.base.model.precision) == ((0.001, 0.1), (0.5,), "bfloat16_products")
     assert plan.base.training == RunSettings().training.changed(epochs=7)
     assert plan.base.task.labels == ("low", "high")
     assert plan.base.features.f_max <= 4_000  # recordings at 8 kHz carry nothing above
@@ -75,7 +77,9 @@ def test_the_usual_and_the_quick_plan_are_what_the_help_says() -> None:
     usual, quick = plan_of({}, quick=False), plan_of({}, quick=True)
 
     assert (usual.cells, usual.budgets, usual.sizes) == (("lstm", "gru", "rnn"), ("units", "parameters"), (64,))
-    assert (usual.seeds, usual.base) == ((1, 2, 3, 4, 5), RunSettings())
+    assert (usual.seeds, usual.base.training) == ((1, 2, 3, 4, 5), RunSettings().training)
+    assert (usual.base.model.layers, usual.base.model.stack) == (2, 2)
+    assert usual.base.augmentation.renderings == 1
     assert (quick.cells, quick.sizes, quick.seeds) == (("lstm", "gru"), (32,), usual.seeds)
     assert quick.base.augmentation == AugmentationSettings.mild()
     assert (quick.base.training.epochs, quick.base.training.learning_rate) == (8, 0.01)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.comparison.plan import ComparisonPlan, Contender
-from speech_rnn.comparison.results import Finished, Header, Results, packed
+from speech_rnn.comparison.results import Answers, Finished, Header, Results
 from speech_rnn.runs import SourceRecord
 from speech_rnn.training import Epoch
 from tests.tones import small_settings
@@ -26,7 +26,7 @@ def planted_header(plan: ComparisonPlan, n: int, *, digest: str = "0") -> Header
             for cell in plan.cells
         ),
         recordings=(SourceRecord(name="corpus", origin="made up", digest=digest, synthetic=True),),
-        judged_clips=n,
+        targets=tuple(i % 2 for i in range(n)),
         made_with={"numpy": "2"},
     )
 
@@ -50,10 +50,16 @@ def planted(key: str, right: NDArray[np.bool_], *, seconds: float = 2.0) -> Fini
         int8_bytes=9,
         macs_per_second=9.0,
         history=(epoch,),
-        right=packed(right),
-        n=len(right),
+        answers=Answers.of(right),
         seconds=seconds,
     )
+
+
+def planted_rate(key: str, accuracy: float) -> Finished:
+    """The line of a training that tried a learning rate, and had that accuracy on the tuning clips."""
+    line = planted(key, np.ones(1, np.bool_))
+    epoch = line.history[-1].changed(validation_accuracy=accuracy, validation_loss=1.0, validation_clips=50)
+    return line.changed(history=(epoch,), answers=None)
 
 
 def planted_results(cells: Mapping[str, NDArray[np.bool_]]) -> Results:

@@ -47,7 +47,7 @@ def test_what_two_budgets_share_is_trained_once_and_seed_by_seed() -> None:
 
 
 def test_the_cells_differ_in_nothing_but_cell_units_and_learning_rate() -> None:
-    lstm, gru = (PLAN.settings_of(Trial(cell, 9, 2)) for cell in ("lstm", "gru"))
+    lstm, gru = (PLAN.settings_of(Trial(cell, 9, 2), PLAN.learning_rates) for cell in ("lstm", "gru"))
 
     assert (lstm.training.learning_rate, gru.training.learning_rate) == (0.02, 0.01)
     assert (lstm.model.cell, lstm.model.units, lstm.training.seed) == ("lstm", 9, 2)
@@ -55,8 +55,41 @@ def test_the_cells_differ_in_nothing_but_cell_units_and_learning_rate() -> None:
     assert gru.training.changed(learning_rate=0.02) == lstm.training
 
 
-def test_a_plan_goes_through_json_unchanged() -> None:
-    assert ComparisonPlan.from_json(PLAN.to_json()) == PLAN
+def test_learning_rates_are_tried_first_on_the_middle_size_for_cells_that_none_was_given_for() -> None:
+    plan = PLAN.changed(sizes=(4, 8, 16), rates=(0.1, 0.01))
+    contenders = plan.contenders(4)
+    (gru,) = (one for one in contenders if (one.budget, one.size, one.cell) == ("parameters", 8, "gru"))
+
+    trials = plan.trials(contenders)
+
+    tried = [Trial("gru", gru.units, 0, "rates", rate) for rate in (0.1, 0.01)]
+    assert trials[:2] == tried
+    assert trials[2:] == PLAN.changed(sizes=(4, 8, 16)).trials(contenders)
+    assert tried[1].key == f"gru-{gru.units}-seed0-rate0.01"
+    settings = plan.settings_of(tried[1], {"gru": 0.5})
+    assert (settings.training.learning_rate, settings.training.seed, settings.task.tuning_share) == (0.01, 0, 0.1)
+
+
+def test_few_clips_are_heard_last_and_up_to_ten_times_as_often() -> None:
+    plan = PLAN.changed(budgets=("units",), shares=(0.01, 0.4), base=small_settings(epochs=6))
+    contenders = plan.contenders(4)
+
+    trials = plan.trials(contenders)
+
+    assert trials[-8:] == [
+        Trial(cell, 8, seed, "shares", share) for seed in (1, 2) for share in (0.01, 0.4) for cell in ("lstm", "gru")
+    ]
+    assert trials[:-8] == PLAN.changed(budgets=("units",)).trials(contenders)
+    few, more = (plan.settings_of(trial, {"lstm": 0.5}) for trial in (trials[-8], trials[-6]))
+    assert trials[-8].key == "lstm-8-seed1-share0.01"
+    assert (few.task.heard_share, few.task.heard_times) == (0.01, 10)
+    assert (more.task.heard_share, more.task.heard_times) == (0.4, 2)
+    assert (few.training.epochs, few.training.learning_rate) == (6, 0.5)
+
+
+@pytest.mark.parametrize("plan", [PLAN, PLAN.changed(rates=(0.1, 0.2), shares=(0.5,))])
+def test_a_plan_goes_through_json_unchanged(plan: ComparisonPlan) -> None:
+    assert ComparisonPlan.from_json(plan.to_json()) == plan
 
 
 @pytest.mark.parametrize(
@@ -71,6 +104,9 @@ def test_a_plan_goes_through_json_unchanged() -> None:
         ({"seeds": (-1,)}, "seeds=(-1,) must be whole numbers from 0 to 4,294,967,295"),
         ({"learning_rates": {"gru": 2.0}}, "learning_rates={'gru': 2.0} must be a rate above 0 and at most 1"),
         ({"learning_rates": {"rnn": 0.1}}, "learning rate of 'rnn' must be that of one of lstm, gru"),
+        ({"rates": (0.1, 0.1)}, "rates=(0.1, 0.1) must be none or more, each once; (0.001, 0.004) is an example"),
+        ({"rates": (0.0,)}, "rates=(0.0,) must be rates above 0 and at most 1"),
+        ({"shares": (1.0,)}, "shares=(1.0,) must be shares above 0 and under 1; (0.1, 0.3) is an example"),
         ({"part": "training"}, "part='training' must be 'validation' or 'testing'; 'testing' is usual"),
         ({"base": BASE.changed(model=ModelSettings(both_ways=True))}, "both_ways=True must be false in a comparison"),
     ],

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from speech_rnn.comparison.plan import ComparisonPlan
-from speech_rnn.comparison.results import Finished, open_results, read_results
+from speech_rnn.comparison.results import Answers, Costs, Finished, Line, Measured, Results, open_results, read_results
 from speech_rnn.errors import DataError, SettingsError
-from tests.comparison.planted import planted, planted_header
+from tests.comparison.planted import planted, planted_header, planted_rate
 from tests.tones import small_settings
 
 PLAN = ComparisonPlan(cells=("lstm", "gru"), budgets=("units",), sizes=(4,), seeds=(1, 2), base=small_settings())
@@ -21,13 +21,30 @@ HEADER = planted_header(PLAN, 9)
 RIGHT = np.array([True, False, True, True, False, False, True, False, True])
 LINES = [planted(key, RIGHT) for key in ("lstm-4-seed1", "gru-4-seed1", "lstm-4-seed2")]
 
+MEASURED = Measured(key="lstm-4-seed1", answers={"snr:10": Answers.of(RIGHT[:5])}, gradient_norms=(0.5, 0.25))
+COSTS = Costs(
+    cell="gru",
+    units=4,
+    training_step_s=0.02,
+    training_memory_bytes=1_000_000,
+    step_us_float32=9.0,
+    step_us_int8=8.0,
+    clip_us_float32=441.0,
+    clip_us_int8=392.0,
+    file_bytes_float32=40_000,
+    file_bytes_int8=20_000,
+    board_bytes=15_000,
+    arena_bytes=None,
+    state_bytes_float32=32,
+)
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "new" / "results.jsonl"
 
 
-def write(path: Path, *lines: Finished) -> None:
+def write(path: Path, *lines: Line) -> None:
     with open_results(path, HEADER) as file:
         for line in lines:
             file.add(line)
@@ -53,6 +70,35 @@ def test_what_was_added_is_read_again_and_the_rest_is_missing(path: Path) -> Non
     assert path.read_text().count("\n") == 3
 
 
+def test_measurements_and_costs_stand_beside_the_trainings_they_are_of(path: Path) -> None:
+    write(path, LINES[0], MEASURED, COSTS)
+
+    results = read_results(path)
+
+    assert results.measured == {"lstm-4-seed1": MEASURED}
+    assert results.costs == {"gru-4": COSTS}
+    np.testing.assert_array_equal(results.measured["lstm-4-seed1"].answers["snr:10"].bits(), RIGHT[:5])
+    assert list(results.finished) == ["lstm-4-seed1"]
+
+
+def test_the_rate_with_the_best_tuning_accuracy_is_chosen_when_all_were_tried() -> None:
+    plan = PLAN.changed(rates=(0.3, 0.1, 0.2))
+    header = planted_header(plan, 9)
+
+    def results(*accuracies: float, given: dict[str, float] | None = None) -> Results:
+        keys = [trial.key for trial in header.trials if (trial.cell, trial.study) == ("gru", "rates")]
+        lines = [planted_rate(key, accuracy) for key, accuracy in zip(keys, accuracies, strict=False)]
+        changed = header.changed(plan=plan.changed(learning_rates=given or {}))
+        return Results(changed, {line.key: line for line in lines})
+
+    assert results(0.5, 0.7).learning_rates == {}
+    assert results(0.5, 0.7, 0.6).learning_rates == {"gru": 0.1}
+    assert results(0.7, 0.5, 0.7).learning_rates == {"gru": 0.2}  # of equally good ones the smaller
+    assert results(0.5, 0.7, 0.6, given={"lstm": 0.9}).learning_rates == {"gru": 0.1, "lstm": 0.9}
+    with pytest.raises(DataError, match="chose a learning rate, and was not judged by the clips that judge the cells"):
+        planted_rate("gru-4-seed0-rate0.1", 0.5).right_answers()
+
+
 @pytest.mark.parametrize("left", [1, 50, -1])
 def test_a_line_that_was_cut_off_is_not_there_and_the_next_one_takes_its_place(path: Path, left: int) -> None:
     write(path, LINES[0])
@@ -73,7 +119,7 @@ def test_a_line_that_was_cut_off_is_not_there_and_the_next_one_takes_its_place(p
             "base.training.epochs is 2 there and 7 here",
         ),
         (planted_header(PLAN, 9, digest="1"), "digest of recordings is ['0'] there and ['1'] here"),
-        (planted_header(PLAN, 8), "judged_clips is 9 there and 8 here"),
+        (planted_header(PLAN, 8), "targets is [0, 1, 0, 1, 0, 1, 0, 1, 0] there and [0, 1, 0, 1, 0, 1, 0, 1] here"),
     ],
 )
 def test_another_comparison_is_refused_and_nothing_is_changed(path: Path, other: object, says: str) -> None:
@@ -129,13 +175,14 @@ except SpeechRnnError as error:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('{"key": 3}', "line 3 of "),
-        (
-            LINES[0].model_dump_json(),
-            "has key='lstm-4-seed1' and n=9, which must be of this comparison, and there once",
-        ),
+        ('{"key": 3}', "has kind None, which must be one of trained, measured, costs"),
+        ('{"kind": "trained"}', "key"),
+        ("[]", "has kind None"),
+        (LINES[0].model_dump_json(), "has key='lstm-4-seed1', which must be of this comparison, and there once"),
         (planted("rnn-4-seed1", RIGHT).model_dump_json(), "has key='rnn-4-seed1'"),
-        (planted("gru-4-seed1", RIGHT[:8]).model_dump_json(), "and n=8, which must be of this comparison"),
+        (planted("gru-4-seed1", RIGHT[:8]).model_dump_json(), "has n=8 clips, which must be the 9 of this comparison"),
+        (MEASURED.changed(key="rnn-4-seed1").model_dump_json(), "has key='rnn-4-seed1'"),
+        (COSTS.changed(units=5).model_dump_json(), "has key='gru-5'"),
         (LINES[1].model_dump_json().replace('"n":9', '"n":19'), "must be n=19 bits in hexadecimal"),
     ],
 )
@@ -155,8 +202,8 @@ def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
 
     for name, says in (
         ("none.jsonl", "can't be read (No such file or directory); give a folder of speech-rnn compare"),
-        ("other.jsonl", "has version 99, this program reads 1; give another -o folder"),
-        ("empty.jsonl", "has version None, this program reads 1; give another -o folder"),
+        ("other.jsonl", "has version 99, this program reads 2; give another -o folder"),
+        ("empty.jsonl", "has version None, this program reads 2; give another -o folder"),
     ):
         with pytest.raises(DataError) as error:
             read_results(tmp_path / name)

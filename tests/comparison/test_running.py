@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +10,17 @@ import numpy as np
 import pytest
 
 from speech_rnn import training
+from speech_rnn.comparison import running
 from speech_rnn.comparison.plan import ComparisonPlan
 from speech_rnn.comparison.results import Results, read_results
 from speech_rnn.comparison.running import run_comparison, seconds_left
-from speech_rnn.data.batches import Batch, BatchMaker
-from speech_rnn.data.clips import Part
-from speech_rnn.data.task import Items
+from speech_rnn.data.batches import Batch
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.preparation import Prepared, prepare
 from speech_rnn.runs import load_run
 from speech_rnn.scoring import score_run
 from tests.comparison.planted import planted, planted_header
-from tests.tones import interrupt, small_settings, write_tones
+from tests.tones import small_settings, write_tones
 
 PLAN = ComparisonPlan(
     cells=("rnn", "gru"),
@@ -30,7 +31,7 @@ PLAN = ComparisonPlan(
     base=small_settings(),
 )
 KEYS = ["rnn-3-seed1", "gru-3-seed1"]
-STEPS = 3 + 2 * 3  # batches of a training: for the normalization, and two epochs
+STEPS = 2 * 3  # of a training, in two epochs
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +68,26 @@ def without_times(results: Results) -> list[dict[str, Any]]:
     return lines
 
 
-def die(at_step: int) -> Any:
-    batch, made = BatchMaker.batch, 0
+def at_step(number: int, happens: Callable[[], None]) -> Any:
+    """A trainer's step as ever, before which something happens once."""
+    step, made = training._Trainer._step, 0
 
-    def dying(self: BatchMaker, items: Items, part: Part, epoch: int) -> Batch:
+    def counted(self: training._Trainer, batch: Batch) -> float:
         nonlocal made
-        made += part == "training"
-        if made == at_step:
-            raise RuntimeError("killed")
-        return batch(self, items, part, epoch)
+        made += 1
+        if made == number:
+            happens()
+        return step(self, batch)
 
-    return dying
+    return counted
+
+
+def ctrl_c_comes() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def die() -> None:
+    raise RuntimeError("killed")
 
 
 def test_every_cell_is_trained_from_every_seed_and_judged_by_its_last_weights(
@@ -99,7 +109,9 @@ def test_every_cell_is_trained_from_every_seed_and_judged_by_its_last_weights(
     assert said[0] == "1 of 2: rnn, 3 units, seed 1"
     assert said[2].startswith("2 of 2: gru, 3 units, seed 1, ")
     assert said[2].endswith(" left")
-    assert said[1].startswith(f"  {results.finished[KEYS[0]].right_answers().mean():.2%} of ")
+    accuracy = results.finished[KEYS[0]].right_answers().mean()
+    assert said[1].startswith(f"  rnn, 3 units, seed 1: {accuracy:.2%} of ")
+    assert not any((folder / "batches").iterdir())
 
 
 def test_what_is_done_is_not_done_again(
@@ -120,14 +132,14 @@ def test_stopped_and_killed_it_ends_with_the_results_of_one_that_was_not(
 ) -> None:
     folder = tmp_path / "compare"
     with monkeypatch.context() as patch:
-        patch.setattr(BatchMaker, "batch", interrupt(at_step=STEPS + 5))
+        patch.setattr(training._Trainer, "_step", at_step(STEPS + 5, ctrl_c_comes))
         with pytest.raises(KeyboardInterrupt) as stopped:
             run_comparison(folder, PLAN, prepared, workers=0)
     assert str(stopped.value) == f"stopped and saved; the same command with -o {folder} goes on from there"
     assert list(read_results(folder / "results.jsonl").finished) == KEYS[:1]
     assert [path.name for path in (folder / "runs").iterdir()] == KEYS[1:2]
     with monkeypatch.context() as patch:
-        patch.setattr(BatchMaker, "batch", die(at_step=3))
+        patch.setattr(training._Trainer, "_step", at_step(1, die))
         with pytest.raises(RuntimeError, match="killed"):
             run_comparison(folder, PLAN, prepared, workers=0)
     with (folder / "results.jsonl").open("ab") as file:
@@ -138,6 +150,58 @@ def test_stopped_and_killed_it_ends_with_the_results_of_one_that_was_not(
     assert without_times(results) == without_times(read_results(never_stopped[0] / "results.jsonl"))
     assert without_times(read_results(folder / "results.jsonl")) == without_times(results)
     assert list((folder / "runs").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_side_by_side_in_processes_it_chooses_a_rate_hears_fewer_clips_and_ends_the_same_after_a_kill(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = PLAN.changed(cells=("gru", "rnn"), learning_rates={"rnn": 0.05}, rates=(1e-6, 0.05), shares=(0.5,))
+    said = list[str]()
+
+    through = run_comparison(tmp_path / "through", plan, prepared, jobs=2, say=said.append)
+    lines = (tmp_path / "through" / "results.jsonl").read_text().splitlines(keepends=True)
+    halved = tmp_path / "halved"
+    halved.mkdir()
+    (halved / "results.jsonl").write_text("".join(lines[:4]))
+    again = run_comparison(halved, plan, prepared, jobs=1)
+
+    keys = ["gru-3-seed0-rate1e-06", "gru-3-seed0-rate0.05", "gru-3-seed1", "rnn-3-seed1"]
+    keys += ["gru-3-seed1-share0.5", "rnn-3-seed1-share0.5"]
+    assert set(through.finished) == set(keys)
+    chosen = max(keys[:2], key=lambda key: through.finished[key].history[-1].validation_accuracy or 0.0)
+    assert through.learning_rates == {"gru": 0.05 if chosen == keys[1] else 1e-6, "rnn": 0.05}
+    assert sorted(without_times(again), key=str) == sorted(without_times(through), key=str)
+    assert through.finished[keys[4]].history[-1].clips == pytest.approx(
+        2 * 0.5 * through.finished[keys[2]].history[-1].clips, rel=0.35
+    )
+    assert "5 of 6: gru, 3 units, seed 1, 0.5 of the clips" in "".join(said)
+    assert list((tmp_path / "through" / "batches").iterdir()) == []
+    assert (tmp_path / "through" / "trainings.log").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_processes_and_says_how_to_go_on(prepared: Prepared, tmp_path: Path) -> None:
+    def interrupted(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(training.Interrupted, match=r"stopped and saved; the same command with -o .*compare goes on"):
+        run_comparison(tmp_path / "compare", PLAN, prepared, jobs=1, say=interrupted)
+
+    assert active_children() == []
+    assert read_results(tmp_path / "compare" / "results.jsonl").finished == {}
+
+
+@pytest.mark.usefixtures("eager_module")
+def test_batches_that_would_fill_the_disk_are_not_kept(
+    prepared: Prepared, never_stopped: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "MOST_BATCH_BYTES", 10)
+
+    results = run_comparison(tmp_path / "compare", PLAN, prepared, workers=0)
+
+    assert not (tmp_path / "compare" / "batches").exists()
+    assert without_times(results) == without_times(read_results(never_stopped[0] / "results.jsonl"))
 
 
 @pytest.mark.usefixtures("eager_module")
