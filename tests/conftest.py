@@ -61,6 +61,15 @@ def eager() -> Iterator[None]:
 
 
 @pytest.fixture
+def forked_conversions() -> Iterator[None]:
+    """The converter's process is forked from one that has TensorFlow, which saves seconds each time."""
+    from tests.forked import forked_converter
+
+    with forked_converter():
+        yield
+
+
+@pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Whoever runs the tests in the background has Ctrl-C ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

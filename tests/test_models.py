@@ -284,6 +284,7 @@ def test_in_a_row_the_weights_are_the_classifiers_own(mgu: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_conversions")
 def test_a_further_cell_is_one_line_and_trains_exports_and_recognizes(mgu: str, tmp_path: Path) -> None:
     source = FolderSource(write_tones(tmp_path / "tones"))
     store = open_store([source], FEATURES, tmp_path / "cache")

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from speech_rnn.export.artefact import export_run
 from speech_rnn.runs import RunRecord, load_run
 from speech_rnn.trained import open_trained
 from speech_rnn.training import Epoch, Interrupted, start, train
+from tests.forked import forking
 from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 
 WEIGHTS = ("best.npz", "final.npz")
@@ -109,9 +109,7 @@ def test_killed_at_three_moments_and_resumed_it_ends_as_if_never_killed(
     cell: str, recordings_of_tones: Recordings, never_killed: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = recordings_of_tones.start(tmp_path / "run", tone_settings(cell))
-    # TensorFlow is imported once, by the process that the others are forked from.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["speech_rnn.training"])
+    context = forking()
     rng = np.random.default_rng(list(cell.encode()))
 
     steps = []

@@ -100,16 +100,8 @@ def convert_in_child(*conversions: Conversion) -> list[bytes]:
     with tempfile.TemporaryDirectory(prefix="speech_rnn_conversion_") as name:
         folder = Path(name)
         _write_request(folder, conversions)
-        command = [sys.executable, "-m", __name__, str(folder)]
         try:
-            child = subprocess.run(
-                command,
-                check=False,
-                capture_output=True,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                timeout=LONGEST_S,
-            )
+            child = _run_child(folder)
         except subprocess.TimeoutExpired:
             what = _unfinished(folder, conversions).what
             raise ModelError(
@@ -118,6 +110,17 @@ def convert_in_child(*conversions: Conversion) -> list[bytes]:
         if child.returncode != 0:
             raise _failure(folder, _unfinished(folder, conversions), child)
         return [_result(folder, index).read_bytes() for index in range(len(conversions))]
+
+
+def _run_child(folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", __name__, str(folder)],
+        check=False,
+        capture_output=True,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        timeout=LONGEST_S,
+    )
 
 
 def _check(one: Conversion) -> None:

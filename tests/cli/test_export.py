@@ -16,6 +16,8 @@ from speech_rnn.export.probes import keras_scores
 from speech_rnn.runs import write_record
 from tests.export.runs_in_memory import FEATURES, make_run
 
+pytestmark = pytest.mark.usefixtures("forked_conversions")
+
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

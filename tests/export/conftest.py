@@ -23,6 +23,7 @@ from speech_rnn.features import mfcc
 from speech_rnn.models import CELLS, state_sizes
 from speech_rnn.runs import Run
 from tests.export.runs_in_memory import make_run
+from tests.forked import forked_converter
 from tests.sounds import real_sounds
 
 
@@ -108,7 +109,8 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         calibration = mfcc(sounds(card.features, range(10)), card.features)
         folder = tmp_path_factory.mktemp(cell)
         network = arrange(run.classifier, card, calibration)
-        graphs = convert(network).board
+        with forked_converter():
+            graphs = convert(network).board
         agreements = write_board_files(folder, run.classifier, calibration, network, graphs)
         return Board(run, card, calibration, network, folder / "mcu", agreements)
 

@@ -36,6 +36,9 @@ from speech_rnn.runs import Run
 from speech_rnn.streaming import Stream
 from speech_rnn.tflite_file import metadata, operators
 from tests.export.runs_in_memory import FEATURES, LABELS, calibration, make_run
+from tests.forked import forked_converter
+
+pytestmark = pytest.mark.usefixtures("forked_conversions")
 
 
 class MinimalCell(keras.layers.Layer):
@@ -74,13 +77,9 @@ def run() -> Run:
 @pytest.fixture(scope="module")
 def folder(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "gru-4"
-    export_run(
-        run,
-        folder,
-        name="gru-4",
-        figures=[Figure(name="accuracy", value=0.9, synthetic=True, data="corpus")],
-        calibration=calibration(),
-    )
+    figures = [Figure(name="accuracy", value=0.9, synthetic=True, data="corpus")]
+    with forked_converter():
+        export_run(run, folder, name="gru-4", figures=figures, calibration=calibration())
     return folder
 
 

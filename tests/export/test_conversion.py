@@ -69,6 +69,7 @@ def test_each_mode_gives_the_layer_as_near_as_its_numbers_allow(layer: Path, wei
     assert 1e-4 < np.abs(wide / 32_768 - expected).max() < 0.03
 
 
+@pytest.mark.usefixtures("forked_conversions")
 @pytest.mark.parametrize("row_scales", [True, False])
 def test_a_matrix_has_a_scale_for_each_row_or_one_for_all(layer: Path, *, row_scales: bool) -> None:
     calibration = {"x": np.random.default_rng(1).uniform(-1, 1, (100, *SHAPE)).astype(np.float32)}

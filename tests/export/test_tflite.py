@@ -20,6 +20,8 @@ from speech_rnn.stream_model import StreamModel
 from speech_rnn.streaming import Stream
 from tests.export.runs_in_memory import FEATURES, LABELS, calibration, make_run
 
+pytestmark = pytest.mark.usefixtures("forked_conversions")
+
 
 class InverseErrorCell(keras.layers.SimpleRNNCell):
     """A cell with an operator that TFLite doesn't have."""

@@ -23,6 +23,7 @@ from speech_rnn.cli.export import command as export_command
 from speech_rnn.cli.web import command
 from speech_rnn.runtime import shipped_models
 from tests.browser import FLOATS, INSECURE_HOST, as_base64, browser, microphone, needs_chromium, requests_in, served
+from tests.forked import forked_converter
 from tests.spoken import RATE, spoken
 from tests.tflite_models import expected_stream_scores, make_stream_weights, write_model
 
@@ -50,7 +51,8 @@ def every_form(tmp_path_factory: pytest.TempPathFactory, model: str) -> str:
         return model
     folder = tmp_path_factory.mktemp("every-form")
     arguments = [model, "-o", str(folder / model), "--data", "corpus", "--cache", str(folder / "cache")]
-    CliRunner().invoke(export_command, arguments, catch_exceptions=False)
+    with forked_converter():
+        CliRunner().invoke(export_command, arguments, catch_exceptions=False)
     return str(folder / model)
 
 

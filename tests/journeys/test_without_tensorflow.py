@@ -17,6 +17,7 @@ from speech_rnn import load
 from speech_rnn.cli.main import COMMANDS
 from speech_rnn.export.artefact import export_run
 from tests.export.runs_in_memory import FEATURES, calibration, make_run
+from tests.forked import forked_converter
 
 CHECKOUT = Path(__file__).parents[2]
 WORKSHOP = ("jinja2", "keras", "librosa", "matplotlib", "scipy", "tensorflow", "tensorflow_datasets")
@@ -48,7 +49,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "gru-4"
-    export_run(make_run(), folder, name="gru-4", calibration=calibration())
+    with forked_converter():
+        export_run(make_run(), folder, name="gru-4", calibration=calibration())
     return folder
 
 

@@ -75,6 +75,7 @@ def test_the_arena_that_is_stated_is_enough_and_not_much_too_large(boards: Board
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_conversions")
 @pytest.mark.parametrize(("cell", "units"), [("lstm", 160), ("gru", 128)])
 def test_two_layers_take_at_most_32_kilobytes(cell: str, units: int) -> None:
     run = make_run(cell=cell, layers=2, units=units, stack=3, features=FeatureSettings(), labels=tuple("abcdefghijkl"))

@@ -17,6 +17,8 @@ from speech_rnn.export.integers.networks import arrange
 from speech_rnn.tflite_file import operators
 from tests.export.conftest import SHAPES, Board
 
+pytestmark = pytest.mark.usefixtures("forked_conversions")
+
 Boards = Callable[[str], Board]
 
 

@@ -17,8 +17,9 @@ from speech_rnn.tflite_file import operators
 from tests.export.conftest import SHAPES, Board, make_card, sounds
 from tests.export.runs_in_memory import make_run
 
-Boards = Callable[[str], Board]
+pytestmark = pytest.mark.usefixtures("forked_conversions")
 
+Boards = Callable[[str], Board]
 
 ATOL = 0.1  # a board hears in eight bits
 

@@ -13,6 +13,8 @@ from speech_rnn.export.integers.graph import Graph
 from speech_rnn.tflite_file import CARD_METADATA, metadata
 from tests.export.conftest import SHAPES, Board
 
+pytestmark = pytest.mark.usefixtures("forked_conversions")
+
 Boards = Callable[[str], Board]
 MODELS = [(cell, "step_int8") for cell in SHAPES] + [("lstm", "clip_int8")]
 
