@@ -22,7 +22,7 @@ demo: .venv/set-up-train
 
 test: lint
 	@.ci/debian-packages
-	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: .venv/set-up-dev
 	$(BIN)/ruff check --quiet

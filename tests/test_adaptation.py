@@ -49,6 +49,7 @@ def accuracy(run: Run, store: Store) -> float:
     return float((scored.logits.argmax(axis=1) == scored.targets).mean())
 
 
+@pytest.mark.slow
 def test_a_word_under_unknown_becomes_a_label_and_the_recurrent_layers_stay(trainer: Trainer, tmp_path: Path) -> None:
     body = open_trained(str(trainer.folder / "run"))
     others = others_of(body, trainer.cache)

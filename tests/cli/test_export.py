@@ -36,6 +36,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_model_of_the_folders_name_and_the_table_says_how_good_each_file_is(
     run_folder: Path, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_run_becomes_a_model_of_the_folders_name_and_the_table_says_how_good_e
     assert load(output).card.figures[0].value == 0.5
 
 
+@pytest.mark.slow
 def test_weights_and_name_can_be_chosen_and_the_card_printed(run_folder: Path, tmp_path: Path) -> None:
     arguments = [str(run_folder), "-o", str(tmp_path / "model"), "--name", "other", "--weights", "final", "--json"]
 
@@ -73,6 +75,7 @@ def test_a_folder_that_is_no_run_is_an_error_and_nothing_is_written(tmp_path: Pa
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_a_model_is_exported_again_with_every_form_and_recordings_for_its_integers(
     run_folder: Path, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def expected_scores(run: Run, waveforms: NDArray[np.float32]) -> NDArray[np.floa
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_a_compact_folder_has_weights_of_eight_bits_in_fewer_files_which_all_agree(cell: str, tmp_path: Path) -> None:
     run = make_run(cell=cell, units=32)
@@ -160,6 +161,7 @@ def test_the_models_of_a_compact_folder_are_arrays_that_the_assembler_reads(tmp_
     assert written == (board / "step_int8.tflite").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "layers", "stack"),
     [("lstm", 2, 2), ("gru", 1, 1), ("rnn", 3, 3), ("minimal", 1, 2)],
