@@ -67,6 +67,15 @@ def never_killed(recordings_of_tones: Recordings, tmp_path_factory: pytest.TempP
     return run
 
 
+@pytest.fixture(scope="module")
+def undisturbed(recordings_of_tones: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run without graphs that went through; only read."""
+    tf.config.run_functions_eagerly(True)
+    folder = recordings_of_tones.run(tmp_path_factory.mktemp("undisturbed") / "run", small_settings())
+    tf.config.run_functions_eagerly(False)
+    return folder
+
+
 def history(folder: Path) -> list[dict[str, Any]]:
     """Without what differs from machine to machine."""
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
@@ -204,9 +213,8 @@ class Crash(BaseException):
 
 @pytest.mark.usefixtures("eager")
 def test_a_run_that_crashes_before_and_after_its_writes_ends_as_if_it_never_had(
-    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recordings_of_tones: Recordings, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings())
     folder = recordings_of_tones.start(tmp_path / "run", small_settings())
     monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
     write_bytes, left = atomic.write_bytes, 0
@@ -261,9 +269,8 @@ def test_a_crash_before_any_write_at_the_end_of_an_epoch_does_no_harm(
 
 @pytest.mark.usefixtures("eager")
 def test_a_run_killed_while_it_validates_validates_again(
-    recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recordings_of_tones: Recordings, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings())
     folder = recordings_of_tones.start(tmp_path / "run", small_settings())
     monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
 
@@ -281,9 +288,12 @@ def test_a_run_killed_while_it_validates_validates_again(
 @pytest.mark.usefixtures("eager", "ctrl_c")
 @pytest.mark.parametrize("at_step", [2, 4, 6, 8])
 def test_ctrl_c_saves_says_how_to_go_on_and_changes_nothing(
-    at_step: int, recordings_of_tones: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at_step: int,
+    recordings_of_tones: Recordings,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    undisturbed = recordings_of_tones.run(tmp_path / "undisturbed", small_settings())
     folder = recordings_of_tones.start(tmp_path / "run", small_settings())
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as found:
