@@ -243,23 +243,13 @@ class _Trainer:
         self.resumed = (folder / "checkpoint.npz").exists()
         self.state = self._resumed_state() if self.resumed else self._first_state()
         self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
-        self.optimizer = inner = _optimizer(self.settings, self.steps_an_epoch)
-        self.gradient_norm = inner.gradient_norm
-        if record.settings.model.precision == "mixed_float16":
-            # Keras does this by itself only where the whole model has that policy.
-            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
-        # The same weights; what is trained hears clips in a row.
         self.rows = self.settings.clips_in_a_row
         self.n_words = len(self.task.heard_words) if self.settings.word_weight and self.rows == 1 else 0
         self.teachers = Teachers(folder, record)
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        twin = build_written_out(self.model) if record.settings.model.precision == "bfloat16_products" else self.model
-        if self.n_words:
-            self.learner = build_with_words(twin, self.n_words)
-            self.learner.compile(self.optimizer, [loss, loss], loss_weights=[1.0, self.settings.word_weight])
-        else:
-            self.learner = twin if self.rows == 1 else build_in_a_row(self.model, self.rows)
-            self.learner.compile(self.optimizer, loss)
+        self.learner, self.gradient_norm = compiled_learner(
+            self.model, record.settings, steps_an_epoch=self.steps_an_epoch, n_words=self.n_words
+        )
+        self.optimizer = self.learner.optimizer
         self.optimizer.build(self.learner.trainable_variables)
         if self.resumed:
             checkpoint.load(self._checkpoint, self._variables)
@@ -444,6 +434,36 @@ class _AdamW(keras.optimizers.AdamW):
         squares = [keras.ops.sum(keras.ops.square(grad)) for grad in grads if grad is not None]
         self.gradient_norm.assign(keras.ops.sqrt(sum(squares)))
         super().apply(grads, trainable_variables)
+
+
+def compiled_learner(
+    classifier: keras.Model, settings: RunSettings, *, steps_an_epoch: int, n_words: int = 0
+) -> tuple[keras.Model, keras.Variable]:
+    """What is trained in a classifier's place, with its optimizer and loss; the weights are the same.
+
+    Args:
+        classifier: made by :func:`speech_rnn.models.build_classifier`.
+        settings: of the run; the classifier itself is trained where they ask for nothing else.
+        steps_an_epoch: from which follows when the learning rate is which.
+        n_words: that a second output learns to tell apart; 0: there is none.
+
+    Returns:
+        The learner, and the norm of its last gradient, before it was clipped.
+    """
+    optimizer = inner = _optimizer(settings.training, steps_an_epoch)
+    if settings.model.precision == "mixed_float16":
+        # Keras does this by itself only where the whole model has that policy.
+        optimizer = keras.optimizers.LossScaleOptimizer(inner)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    rows = settings.training.clips_in_a_row
+    twin = build_written_out(classifier) if settings.model.precision == "bfloat16_products" else classifier
+    if n_words:
+        learner = build_with_words(twin, n_words)
+        learner.compile(optimizer, [loss, loss], loss_weights=[1.0, settings.training.word_weight])
+    else:
+        learner = twin if rows == 1 else build_in_a_row(classifier, rows)
+        learner.compile(optimizer, loss)
+    return learner, inner.gradient_norm
 
 
 def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> _AdamW:
