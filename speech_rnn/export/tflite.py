@@ -7,7 +7,7 @@ weights, and the clip model is one graph without loops, which MediaPipe demands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -139,10 +139,7 @@ def clip_file(card: Card, front_end: FrontEndPieces, step: Piece) -> bytes:
     assembly = _assembly(card)
     graph = assembly.graph(CLIP_SIGNATURE)
     steps = graph.add(front_end.clip, [graph.input("waveform", front_end.clip, 0)])
-    states = [graph.constant(np.zeros((1, size), np.float32)) for size in card.states]
-    for frames in steps:
-        scores, *states = graph.add(step, [frames, *states])
-    graph.finish({SCORES: scores})
+    graph.finish({SCORES: _after(steps, graph, step, card)})
     return assembly.to_bytes()
 
 
@@ -173,6 +170,38 @@ def stream_file(card: Card, front_end: FrontEndPieces, step: Piece) -> bytes:
     scores, *new_states = graph.add(step, [graph.input("frames", step, 0), *_state_inputs(graph, step)])
     graph.finish({SCORES: scores, **_new_states(new_states)})
     return assembly.to_bytes()
+
+
+def bare_step_file(step: Piece) -> bytes:
+    """What a stream file does for one stream, without the front end and the card: a file with the signature ``step``.
+
+    ``frames`` [1, stack, n_mfcc] and ``state_0`` [1, size], ... -> ``scores`` [1, labels], ``new_state_0``, ....
+    """
+    assembly = Assembly()
+    graph = assembly.graph(STEP)
+    scores, *new_states = graph.add(step, [graph.input("frames", step, 0), *_state_inputs(graph, step)])
+    graph.finish({SCORES: scores, **_new_states(new_states)})
+    return assembly.to_bytes()
+
+
+def bare_clip_file(card: Card, step: Piece) -> bytes:
+    """What a clip file does, without the front end and the card: a file with the signature ``serving_default``.
+
+    ``frames_0`` [1, stack, n_mfcc], ``frames_1``, ..., one for each step of a clip -> ``scores`` [1, labels].
+    """
+    assembly = Assembly()
+    graph = assembly.graph(CLIP_SIGNATURE)
+    steps = [graph.input(f"frames_{index}", step, 0) for index in range(card.n_steps)]
+    graph.finish({SCORES: _after(steps, graph, step, card)})
+    return assembly.to_bytes()
+
+
+def _after(steps: Sequence[Tensor], graph: Graph, step: Piece, card: Card) -> Tensor:
+    """The scores after the last of the steps of a clip, from zero states."""
+    states = [graph.constant(np.zeros((1, size), np.float32)) for size in card.states]
+    for frames in steps:
+        scores, *states = graph.add(step, [frames, *states])
+    return scores
 
 
 def _assembly(card: Card) -> Assembly:
