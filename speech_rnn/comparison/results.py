@@ -150,15 +150,23 @@ class Measured(Settings):
 class Costs(Settings):
     """What a cell of some units costs in training and on a device, taken beside the others in one run.
 
+    Figures of a form are ``None`` where the cell can't be converted to it; see :mod:`speech_rnn.comparison.costs`.
+
     Attributes:
         cell, units: of which.
-        training_step_s: of a batch, on one thread; the least of many.
-        training_memory_bytes: highest resident size of a process that trains it, over one that only has the libraries.
-        step_us_float32, step_us_int8: of the runtime, features left out; a step is ``stack`` frames; the least of many.
-        clip_us_float32, clip_us_int8: from features to scores of a clip, step after step.
-        file_bytes_float32, file_bytes_int8: of the stream file, features left out.
-        board_bytes: of the step for a board, in integers; ``None`` where it isn't exported.
-        arena_bytes: memory that TensorFlow Lite for Microcontrollers needs for it; likewise.
+        training_step_s: of a batch, on one thread; the least of many, as are all times here.
+        training_memory_bytes: highest resident size of a process that trains it, over one that only has the libraries;
+            most of it is graph.
+        training_step_memory_bytes: what a step takes and gives back, which grows with batch, steps and units; ``None``
+            on other systems than Linux.
+        step_us_float32, step_us_int8: of LiteRT with XNNPACK, as streams run it; a step is ``stack`` frames. From
+            features to scores and new states, all of which are in its memory.
+        clip_us_float32, clip_us_int8: of LiteRT without XNNPACK, as clips are run; from features to scores, all steps
+            in one graph.
+        file_bytes_float32, file_bytes_int8: of the stream file, without front end and card.
+        board_bytes: of the step for a board, in integers.
+        arena_bytes: memory that TensorFlow Lite for Microcontrollers needs for it, on this machine; ``None`` also where
+            the package isn't there.
         state_bytes_float32: what a stream remembers from step to step.
     """
 
@@ -167,12 +175,13 @@ class Costs(Settings):
     units: int
     training_step_s: float
     training_memory_bytes: int
-    step_us_float32: float
-    step_us_int8: float
-    clip_us_float32: float
-    clip_us_int8: float
-    file_bytes_float32: int
-    file_bytes_int8: int
+    training_step_memory_bytes: int | None
+    step_us_float32: float | None
+    step_us_int8: float | None
+    clip_us_float32: float | None
+    clip_us_int8: float | None
+    file_bytes_float32: int | None
+    file_bytes_int8: int | None
     board_bytes: int | None
     arena_bytes: int | None
     state_bytes_float32: int

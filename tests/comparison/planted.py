@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.comparison.plan import ComparisonPlan, Contender
-from speech_rnn.comparison.results import Answers, Finished, Header, Results
+from speech_rnn.comparison.results import Answers, Costs, Finished, Header, Results
 from speech_rnn.runs import SourceRecord
 from speech_rnn.training import Epoch
 from tests.tones import small_settings
@@ -74,3 +74,23 @@ def planted_results(cells: Mapping[str, NDArray[np.bool_]]) -> Results:
         for seed, right in enumerate(of_seeds, 1)
     ]
     return Results(planted_header(plan, n), {line.key: line for line in lines})
+
+
+def planted_costs(cell: str, units: int, *, training_step_s: float = 0.1) -> Costs:
+    """Costs that mean nothing but the seconds of a step of training."""
+    return Costs(
+        cell=cell,
+        units=units,
+        training_step_s=training_step_s,
+        training_memory_bytes=9,
+        training_step_memory_bytes=None,
+        step_us_float32=9.0,
+        step_us_int8=None,
+        clip_us_float32=9.0,
+        clip_us_int8=None,
+        file_bytes_float32=9,
+        file_bytes_int8=None,
+        board_bytes=None,
+        arena_bytes=None,
+        state_bytes_float32=9,
+    )
