@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from speech_rnn.card import Card, TrainingSummary
 from speech_rnn.config import DetectorConfig, ModelSettings
@@ -13,7 +14,15 @@ from speech_rnn.errors import ModelError
 from speech_rnn.export.integers.conversion import convert
 from speech_rnn.export.integers.networks import arrange
 from speech_rnn.export.probes import keras_scores
-from speech_rnn.export.tflite import clip_file, convert_front_end, convert_step, integer_step, stream_file
+from speech_rnn.export.tflite import (
+    bare_clip_file,
+    bare_step_file,
+    clip_file,
+    convert_front_end,
+    convert_step,
+    integer_step,
+    stream_file,
+)
 from speech_rnn.models import CELLS, recurrent_layers, state_sizes
 from speech_rnn.runtime import Recognizer
 from speech_rnn.stream_model import StreamModel
@@ -52,6 +61,27 @@ def test_a_cell_that_tflite_has_no_operators_for_is_refused_on_one_line_and_in_s
 
     assert str(caught.value).isprintable()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_files_without_front_end_say_of_features_what_keras_says(cell: str) -> None:
+    classifier = make_run(cell=cell).classifier
+    card, step = card_of(classifier, cell, 1), convert_step(classifier)
+    frames = calibration()[:1]
+    expected = keras.ops.softmax(classifier(frames))
+    stack = card.model.stack
+    steps = [frames[:, i * stack : (i + 1) * stack] for i in range(card.n_steps)]
+
+    of_step = Interpreter(model_content=bare_step_file(step)).get_signature_runner("step")
+    states = {f"state_{i}": np.zeros((1, size), np.float32) for i, size in enumerate(card.states)}
+    for one in steps:
+        found = of_step(frames=one, **states)
+        states = {name: found[f"new_{name}"] for name in states}
+    of_clip = Interpreter(model_content=bare_clip_file(card, step)).get_signature_runner("serving_default")
+    scores = of_clip(**{f"frames_{i}": one for i, one in enumerate(steps)})["scores"]
+
+    np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
