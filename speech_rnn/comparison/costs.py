@@ -8,6 +8,7 @@ where an operator is missing in one of them, and the arena where ``tflite-micro`
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -37,7 +38,7 @@ from speech_rnn.quiet import quiet
 
 COSTS = "costs"
 LINES = "lines.jsonl"
-LEAST_ROUNDS = 5
+LEAST_ROUNDS = 10
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -222,7 +223,7 @@ def _on_one_thread() -> None:
 
 # Of a process that measures times: the calls of all cells. As many a turn as a millisecond or two hold.
 _turns = {
-    "training": Interleaved(),
+    "training": Interleaved(clock=time.process_time),
     **{f"step {form}": Interleaved(calls_a_turn=200) for form in FORMS},
     **{f"clip {form}": Interleaved(calls_a_turn=5) for form in FORMS},
 }

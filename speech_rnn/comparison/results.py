@@ -154,7 +154,7 @@ class Costs(Settings):
 
     Attributes:
         cell, units: of which.
-        training_step_s: of a batch, on one thread; the least of many, as are all times here.
+        training_step_s: of the processor, for a batch on one thread; the least of many, as are all times here.
         training_memory_bytes: highest resident size of a process that trains it, over one that only has the libraries;
             most of it is graph.
         training_step_memory_bytes: what a step takes and gives back, which grows with batch, steps and units; ``None``

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -40,7 +42,7 @@ def test_the_least_time_of_each_counts_and_the_first_call_does_not(monkeypatch: 
         return call
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    turns = Interleaved(calls_a_turn=2)
+    turns = Interleaved(calls_a_turn=2, clock=lambda: now)
     turns.add("slow", takes(0.5, 8.0, 4.0, 16.0, 2.0))
     turns.add("quick", takes(9.0, 1.0, 1.0, 2.0, 3.0))
 
@@ -48,3 +50,10 @@ def test_the_least_time_of_each_counts_and_the_first_call_does_not(monkeypatch: 
     assert turns.least_s == {"slow": 4.0, "quick": 1.0}
     assert turns.round() == 23.0
     assert turns.least_s == {"slow": 2.0, "quick": 1.0}
+
+
+def test_what_other_processes_do_meanwhile_is_not_counted_by_the_clock_of_the_process() -> None:
+    turns = Interleaved(clock=time.process_time)
+    turns.add("waits", lambda: subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True))
+
+    assert turns.round() > 2 * turns.least_s["waits"]

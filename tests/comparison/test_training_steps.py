@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def hog() -> int:
 
 def test_a_cell_that_computes_much_more_has_a_longer_step_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CELLS, "slow", slow)
-    header, turns = header_of("rnn", "slow"), Interleaved()
+    header, turns = header_of("rnn", "slow"), Interleaved(clock=time.process_time)
     for contender in header.contenders:
         turns.add(contender.cell, training_step(header, contender))
 
