@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
@@ -35,17 +35,15 @@ from speech_rnn.card import (
     OTHERS_FILE,
     Agreement,
     Card,
-    DataSource,
     Figure,
     FileEntry,
-    TrainingSummary,
     clipped,
 )
 from speech_rnn.errors import ModelError
-from speech_rnn.evaluation import wilson_interval
 from speech_rnn.export.assembly import Piece
 from speech_rnn.export.board.folder import FOLDER as BOARD
 from speech_rnn.export.board.folder import write_board_files
+from speech_rnn.export.card_of_run import card_of
 from speech_rnn.export.front_end import FrontEnd
 from speech_rnn.export.integers.conversion import convert
 from speech_rnn.export.integers.networks import arrange
@@ -62,10 +60,10 @@ from speech_rnn.export.tflite import (
     integer_step,
     stream_file,
 )
-from speech_rnn.models import build_classifier, macs_per_second, recurrent_layers, state_sizes
+from speech_rnn.models import build_classifier, recurrent_layers
 from speech_rnn.progress import progress
 from speech_rnn.quiet import quiet
-from speech_rnn.runs import Run, SourceRecord
+from speech_rnn.runs import Run
 from speech_rnn.runtime import CLIP_FILE, Recognizer
 from speech_rnn.stream_model import STREAM_FILES, StreamForm, StreamModel
 from speech_rnn.tflite_file import CLIP_SIGNATURE, SCORES, STREAM
@@ -107,37 +105,29 @@ def export_run(
         ModelError: the name isn't allowed, the folder holds something else, the classifier can't be converted, or a
             file differs from Keras by more than its bound.
     """
-    classifier = run.classifier
-    epoch = _epoch(run.history, which)
-    card = Card.make(
-        name=name,
-        labels=run.labels,
-        features=run.settings.features,
-        model=run.settings.model,
-        states=tuple(state_sizes(classifier)),
-        parameters=sum(int(np.prod(weight.shape)) for weight in classifier.trainable_weights),
-        macs_per_second=macs_per_second(classifier, run.settings.features),
-        compact=compact,
-        synthetic=run.record.synthetic,
-        data=tuple(
-            DataSource(
-                title=_title(source.name),
-                origin=source.origin,
-                digest=source.digest,
-                synthetic=source.synthetic,
-            )
-            for source in run.record.sources
-        ),
-        training=TrainingSummary(
-            weights=which,
-            epochs=int(run.history[-1]["epoch"]) if run.history else 0,
-            best_epoch=None if epoch is None else int(epoch["epoch"]),
-            clips=run.record.clips,
-            settings=run.settings.training,
-        ),
-        figures=_validation_accuracy(run, epoch, which) if figures is None else tuple(figures),
-    )
-    return export_classifier(classifier, folder, card, calibration=calibration, others=others)
+    card = card_of(run, name, which, figures, compact=compact)
+    return export_classifier(run.classifier, folder, card, calibration=calibration, others=others)
+
+
+def int8_stream(
+    run: Run, *, name: str, calibration: NDArray[np.float32], which: Literal["best", "final"] = "best"
+) -> StreamModel:
+    """The stream file of a run in eight bits alone, as :func:`export_run` writes it, but not held to the probes.
+
+    Args:
+        run: with the weights to convert; the other arguments are those of :func:`export_run`.
+        name: the model's.
+        calibration: MFCC of training clips.
+        which: weights.
+
+    Raises:
+        ModelError: the name isn't allowed, or the classifier can't be converted.
+    """
+    card = card_of(run, name, which).model_copy(update={"made_with": _versions()})
+    network = arrange(_float32(run.classifier, card), card, calibration)
+    step = integer_step(network, convert(network).logits.to_bytes())
+    file = STREAM_FILES["int8"]
+    return StreamModel(card, stream_file(card, convert_front_end(card), step), file)
 
 
 def export_classifier(
@@ -311,47 +301,6 @@ def _float32(classifier: keras.Model, card: Card) -> keras.Model:
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False
     return classifier
-
-
-def _epoch(history: Sequence[dict[str, Any]], which: Literal["best", "final"]) -> dict[str, Any] | None:
-    """The line of the epoch that the weights are from: the last, or the best by validation."""
-    validated = [line for line in history if line.get("validation_accuracy") is not None]
-    if not validated or which == "final":
-        return validated[-1] if validated else None
-    return max(validated, key=lambda line: (line["validation_accuracy"], -(line.get("validation_loss") or 0.0)))
-
-
-def _validation_accuracy(run: Run, epoch: dict[str, Any] | None, which: Literal["best", "final"]) -> tuple[Figure, ...]:
-    n = int(epoch.get("validation_clips") or 0) if epoch else 0
-    if epoch is None or n == 0:
-        return ()
-    value = float(epoch["validation_accuracy"])
-    # The highest of many epochs flatters a little; who reads the figure shall know.
-    chosen = ", which also chose the epoch" if which == "best" else ""
-    low, high = wilson_interval(round(value * n), n)
-    return (
-        Figure(
-            name="accuracy",
-            value=value,
-            low=low,
-            high=high,
-            n=n,
-            # The origin too: it says what was rebuilt.
-            data=("validation part of " + " and ".join(map(_described, run.record.sources)) + chosen)[:1_000].strip(),
-            synthetic=run.record.synthetic,
-            command=f"speech-rnn evaluate {run.folder.name}",
-        ),
-    )
-
-
-def _described(source: SourceRecord) -> str:
-    title = _title(source.name)
-    return f"{title} ({source.origin})" if source.origin else title
-
-
-def _title(source: str) -> str:
-    """A source's name without the folders above it: a whole path would tell the world about the user's disk."""
-    return " ".join("".join(c if c.isprintable() else " " for c in Path(source).name or source).split()) or "recordings"
 
 
 def _versions() -> dict[str, str]:

@@ -26,13 +26,14 @@ from speech_rnn.card import Card, Figure
 from speech_rnn.config import DetectorConfig, FeatureSettings
 from speech_rnn.errors import ModelError
 from speech_rnn.export import artefact
-from speech_rnn.export.artefact import export_run
+from speech_rnn.export.artefact import export_run, int8_stream
 from speech_rnn.export.probes import BOUNDS, stepwise_scores
 from speech_rnn.export.saved_model import load_signatures
 from speech_rnn.export.short_weights import shorten_weights
 from speech_rnn.export.tflite import convert_step
 from speech_rnn.models import CELLS
 from speech_rnn.runs import Run
+from speech_rnn.stream_model import StreamModel
 from speech_rnn.streaming import Stream
 from speech_rnn.tflite_file import metadata, operators
 from tests.export.runs_in_memory import FEATURES, LABELS, calibration, make_run
@@ -224,6 +225,17 @@ def test_products_with_weights_are_in_eight_bits_and_all_that_is_remembered_in_f
     assert in_int8 == {"FULLY_CONNECTED", "DEQUANTIZE"}
     assert all(takes[kind] == {schema.TensorType.FLOAT32} for kind in set(takes) - in_int8)
     assert {"CONCATENATION", "LOGISTIC", "TANH", "ADD", "QUANTIZE", "SOFTMAX"} < set(takes)
+
+
+def test_the_stream_file_in_eight_bits_made_alone_gives_the_scores_of_the_shipped_one(folder: Path, run: Run) -> None:
+    shipped = StreamModel(Card.read(folder / "card.json"), (folder / "stream_int8.tflite").read_bytes())
+    float_model = StreamModel(Card.read(folder / "card.json"), (folder / "stream.tflite").read_bytes())
+
+    alone = int8_stream(run, name="gru-4", calibration=calibration())
+
+    np.testing.assert_array_equal(alone.clip_scores(clips()), shipped.clip_scores(clips()))
+    assert np.abs(alone.clip_scores(clips()) - float_model.clip_scores(clips())).max() > 1e-4
+    assert (alone.card.name, alone.card.labels) == ("gru-4", run.labels)
 
 
 def test_the_tflite_file_can_be_called_by_the_names_of_its_signature(folder: Path, run: Run) -> None:
