@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
-from multiprocessing import active_children
 from pathlib import Path
 
 import keras
@@ -21,13 +15,13 @@ import numpy as np
 from speech_rnn import training
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import Answers, Finished, Header, Results, ResultsFile, open_results
+from speech_rnn.comparison.side_by_side import as_done, shared_store, side_by_side
 from speech_rnn.config import RunSettings
 from speech_rnn.data.batch_files import bytes_of
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
-from speech_rnn.errors import ModelError, SpeechRnnError
+from speech_rnn.errors import ModelError
 from speech_rnn.preparation import Prepared
-from speech_rnn.processes import process_pool
 from speech_rnn.progress import duration
 from speech_rnn.runs import RunRecord, SourceRecord, load_run
 from speech_rnn.scoring import judged_clips, score_run
@@ -141,31 +135,10 @@ class _Comparison:
 
     def run_side_by_side(self, jobs: int) -> None:
         """Train what is missing in processes; at Ctrl-C they are ended, and lose what came after their checkpoints."""
-        # Progress of several trainings, and what libraries print, would be a muddle on one terminal.
-        with _descriptors_into(self._folder / LOG):
-            pool = process_pool(jobs, _prepare, self._prepared.store)
-        try:
+        with side_by_side(jobs, self._prepared.store, self._folder / LOG) as pool:
             for _, trials in self._studies():
-                running: set[Future[Finished]] = set()
-                for trial in trials:
-                    running.add(pool.submit(_train_and_judge_there, self._begin(trial)))
-                    if len(running) >= jobs:
-                        done, running = wait(running, return_when=FIRST_COMPLETED)
-                        for one in done:
-                            self._finish(one.result())
-                for one in running:
-                    self._finish(one.result())
-        except BrokenProcessPool:
-            raise SpeechRnnError(
-                "a training's process ended before its work was done, killed for want of memory perhaps; the same "
-                "command goes on, with fewer --jobs it needs less"
-            ) from None
-        except BaseException:
-            for process in active_children():
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+                for finished in as_done(pool, jobs, _train_and_judge_there, map(self._begin, trials)):
+                    self._finish(finished)
 
     def _studies(self) -> Iterator[tuple[str, list[Trial]]]:
         """What is missing; a study begins when the one before it is done, since the first chooses learning rates."""
@@ -235,41 +208,9 @@ def train_and_judge(asked: _Asked, store: Store, *, workers: int | None) -> Fini
     return _finished(header, trial, history, answers)
 
 
-_store: Store | None = None  # of this process
-
-
-@contextmanager
-def _descriptors_into(log: Path) -> Iterator[None]:
-    """Processes that are started in the block write into a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    try:
-        with log.open("ab") as file:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
-        yield
-    finally:
-        for descriptor, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, descriptor)
-            os.close(copy)
-
-
-def _prepare(store: Store) -> None:
-    global _store  # noqa: PLW0603  # what prepares a process has no other place to leave it
-    _store = store
-    import tensorflow as tf
-
-    # Other trainings have the other cores; and so figures don't depend on how many there are.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
 def _train_and_judge_there(asked: _Asked) -> Finished:
-    if _store is None:
-        raise RuntimeError("a process of another pool")
     keras.backend.clear_session()
-    return train_and_judge(asked, _store, workers=0)
+    return train_and_judge(asked, shared_store(), workers=0)
 
 
 def _lay_down(run: Path, settings: RunSettings, header: Header, trial: Trial, prepared: Prepared) -> None:
