@@ -24,6 +24,9 @@ from speech_rnn.settings import Settings, shown
 from speech_rnn.training import Epoch, score
 
 RESULTS_VERSION = 2
+RESULTS = "results.jsonl"  # in the folder of a comparison
+RUNS = "runs"  # beside it, a folder a trial
+LOG = "trainings.log"
 S = TypeVar("S", bound=Settings)
 
 
@@ -289,13 +292,14 @@ class ResultsFile:
         with path.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
 
-    def add(self, line: Line) -> None:
-        """Add a line, on the disk when this returns."""
+    def add(self, *lines: Line) -> None:
+        """Add lines, on the disk when this returns."""
         with self._path.open("ab") as file:
-            file.write(line.model_dump_json().encode() + b"\n")
+            file.write(b"".join(line.model_dump_json().encode() + b"\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())
-        self.results = _with(self.results, line)
+        for line in lines:
+            self.results = _with(self.results, line)
 
 
 @contextmanager

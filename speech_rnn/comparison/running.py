@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
@@ -13,8 +14,21 @@ import keras
 import numpy as np
 
 from speech_rnn import training
+from speech_rnn.comparison.measuring import measure, to_measure
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
-from speech_rnn.comparison.results import Answers, Finished, Header, Results, ResultsFile, open_results
+from speech_rnn.comparison.results import (
+    LOG,
+    RESULTS,
+    RUNS,
+    Answers,
+    Finished,
+    Header,
+    Measured,
+    Results,
+    ResultsFile,
+    open_results,
+    read_results,
+)
 from speech_rnn.comparison.side_by_side import as_done, shared_store, side_by_side
 from speech_rnn.config import RunSettings
 from speech_rnn.data.batch_files import bytes_of
@@ -26,10 +40,7 @@ from speech_rnn.progress import duration
 from speech_rnn.runs import RunRecord, SourceRecord, load_run
 from speech_rnn.scoring import judged_clips, score_run
 
-RESULTS = "results.jsonl"
-RUNS = "runs"
 BATCHES = "batches"
-LOG = "trainings.log"
 LIBRARIES = ("speech-rnn", "keras", "tensorflow", "librosa", "numpy")
 MOST_BATCH_BYTES = 8 * 2**30  # of one seed's batches on disk; where there are more, each training makes its own
 
@@ -42,6 +53,7 @@ def run_comparison(
     jobs: int = 0,
     workers: int | None = None,
     keep_runs: bool = False,
+    measured: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Results:
     """Train and judge what a folder doesn't hold yet.
@@ -54,6 +66,8 @@ def run_comparison(
         workers: processes that make batches for a training in this process; as many as there are cores where not
             given.
         keep_runs: whether a run stays in ``runs/KEY`` when its line is in the results.
+        measured: whether each cell is measured too, see :func:`~speech_rnn.comparison.measuring.measure`, also those
+            that were trained before and are kept; half a minute a training, one or two where it is taught to remember.
         say: told a line before and after each training.
 
     Raises:
@@ -65,17 +79,54 @@ def run_comparison(
     """
     header = _header(plan, prepared)
     with open_results(folder / RESULTS, header) as file:
-        comparison = _Comparison(folder, file, prepared, keep_runs, say)
-        try:
+        comparison = _Comparison(folder, file, prepared, say, keep_runs=keep_runs, measured=measured)
+        with _saying_how_to_go_on(folder):
+            if measured:
+                comparison.measure_kept(jobs, workers)
             if jobs:
                 comparison.run_side_by_side(jobs)
             else:
                 comparison.run_here(workers)
-        except KeyboardInterrupt:
-            raise training.Interrupted(
-                f"stopped and saved; the same command with -o {folder} goes on from there"
-            ) from None
         return file.results
+
+
+def measure_missing(
+    folder: Path,
+    prepared: Prepared,
+    *,
+    jobs: int = 0,
+    workers: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Results:
+    """Measure the cells of a comparison that are trained and not measured yet, as far as their runs are kept.
+
+    Args:
+        folder: of the comparison.
+        prepared: its recordings.
+        jobs: cells side by side, each in a process of its own with one thread; 0: in this process.
+        workers: processes that make sound for a cell in this process; as many as there are cores where not given.
+        say: told a line after each.
+
+    Raises:
+        DataError: there is no comparison, it is of other recordings, or another process is at it.
+        ModelError: a run's files are damaged.
+        SpeechRnnError: a process was killed.
+        Interrupted: Ctrl-C; what was done is saved.
+    """
+    there = read_results(folder / RESULTS).header
+    with open_results(folder / RESULTS, there.changed(recordings=_recordings(prepared))) as file:
+        comparison = _Comparison(folder, file, prepared, say, keep_runs=True, measured=True)
+        with _saying_how_to_go_on(folder):
+            comparison.measure_kept(jobs, workers)
+        return file.results
+
+
+@contextmanager
+def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise training.Interrupted(f"stopped and saved; the same command with -o {folder} goes on from there") from None
 
 
 def seconds_left(results: Results) -> float | None:
@@ -106,12 +157,16 @@ def _header(plan: ComparisonPlan, prepared: Prepared) -> Header:
         plan=plan,
         labels=labels,
         contenders=plan.contenders(len(labels)),
-        recordings=tuple(
-            SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
-            for name, source in zip(prepared.names, prepared.sources, strict=True)
-        ),
+        recordings=_recordings(prepared),
         targets=tuple(judged_clips(labels, plan.base, prepared.store, plan.part).items.label.tolist()),
         made_with={library: version(library) for library in LIBRARIES},
+    )
+
+
+def _recordings(prepared: Prepared) -> tuple[SourceRecord, ...]:
+    return tuple(
+        SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
+        for name, source in zip(prepared.names, prepared.sources, strict=True)
     )
 
 
@@ -119,10 +174,37 @@ class _Comparison:
     """A comparison at work."""
 
     def __init__(
-        self, folder: Path, file: ResultsFile, prepared: Prepared, keep_runs: bool, say: Callable[[str], None]
+        self,
+        folder: Path,
+        file: ResultsFile,
+        prepared: Prepared,
+        say: Callable[[str], None],
+        *,
+        keep_runs: bool,
+        measured: bool,
     ) -> None:
         self._folder, self._file, self._prepared = folder, file, prepared
-        self._keep_runs, self._say = keep_runs, say
+        self._keep_runs, self._measured, self._say = keep_runs, measured, say
+
+    def measure_kept(self, jobs: int, workers: int | None) -> None:
+        """Measure what was trained before; ``jobs`` and ``workers`` are those of :func:`run_comparison`."""
+        results, runs = self._file.results, self._folder / RUNS
+        asked = [_Asked(runs / one.key, results.header, one, None, True) for one in to_measure(results, runs)]
+        for one in asked:
+            settings = results.header.plan.settings_of(one.trial, results.learning_rates)
+            _lay_down(one.run, settings, results.header, one.trial, self._prepared)
+        if not jobs:
+            for one in asked:
+                keras.backend.clear_session()
+                self._add_measured(_measured(one, self._prepared.store, workers))
+        elif asked:
+            with side_by_side(jobs, self._prepared.store, self._folder / LOG) as pool:
+                for done in as_done(pool, jobs, _measured_there, asked):
+                    self._add_measured(done)
+
+    def _add_measured(self, measured: Measured) -> None:
+        self._file.add(measured)
+        self._say(f"  {measured.key} is measured")
 
     def run_here(self, workers: int | None) -> None:
         """Train what is missing, one after another."""
@@ -131,14 +213,14 @@ class _Comparison:
                 asked = self._begin(trial)
                 # Nothing of the training before: its graphs would stay in memory until the last.
                 keras.backend.clear_session()
-                self._finish(train_and_judge(asked, self._prepared.store, workers=workers))
+                self._finish(*train_and_judge(asked, self._prepared.store, workers=workers))
 
     def run_side_by_side(self, jobs: int) -> None:
         """Train what is missing in processes; at Ctrl-C they are ended, and lose what came after their checkpoints."""
         with side_by_side(jobs, self._prepared.store, self._folder / LOG) as pool:
             for _, trials in self._studies():
-                for finished in as_done(pool, jobs, _train_and_judge_there, map(self._begin, trials)):
-                    self._finish(finished)
+                for done in as_done(pool, jobs, _train_and_judge_there, map(self._begin, trials)):
+                    self._finish(*done)
 
     def _studies(self) -> Iterator[tuple[str, list[Trial]]]:
         """What is missing; a study begins when the one before it is done, since the first chooses learning rates."""
@@ -154,7 +236,7 @@ class _Comparison:
         run = self._folder / RUNS / trial.key
         settings = header.plan.settings_of(trial, results.learning_rates)
         _lay_down(run, settings, header, trial, self._prepared)
-        return _Asked(run, header, trial, self._batch_folder(trial))
+        return _Asked(run, header, trial, self._batch_folder(trial), self._measured and trial.study == "cells")
 
     def _batch_folder(self, trial: Trial) -> Path | None:
         """Where batches are kept for all cells that hear the same; ``None`` where they would be too many."""
@@ -165,8 +247,8 @@ class _Comparison:
             return None
         return self._folder / BATCHES / _heard_by(trial)
 
-    def _finish(self, finished: Finished) -> None:
-        self._file.add(finished)
+    def _finish(self, finished: Finished, measured: Measured | None) -> None:
+        self._file.add(finished, *([] if measured is None else [measured]))
         header = self._file.results.header
         trial = next(one for one in header.trials if one.key == finished.key)
         if not self._keep_runs:
@@ -186,16 +268,18 @@ class _Asked:
         header: of the comparison.
         trial: which.
         batches: folder of batches that others hear too.
+        measured: whether the cell is measured when it is trained.
     """
 
     run: Path
     header: Header
     trial: Trial
     batches: Path | None
+    measured: bool
 
 
-def train_and_judge(asked: _Asked, store: Store, *, workers: int | None) -> Finished:
-    """Run a training to its end, from wherever it is, and judge its last weights."""
+def train_and_judge(asked: _Asked, store: Store, *, workers: int | None) -> tuple[Finished, Measured | None]:
+    """Run a training to its end, from wherever it is, judge its last weights, and measure them where that is asked."""
     header, trial = asked.header, asked.trial
     try:
         history = training.train(asked.run, store, workers=workers, batch_folder=asked.batches)
@@ -205,10 +289,23 @@ def train_and_judge(asked: _Asked, store: Store, *, workers: int | None) -> Fini
     if trial.study != "rates":
         scored = score_run(load_run(asked.run, "final"), store, header.plan.part, workers=workers)
         answers = Answers.of(np.asarray(scored.logits.argmax(axis=1) == scored.targets))
-    return _finished(header, trial, history, answers)
+    measured = _measured(asked, store, workers) if asked.measured else None
+    return _finished(header, trial, history, answers), measured
 
 
-def _train_and_judge_there(asked: _Asked) -> Finished:
+def _measured(asked: _Asked, store: Store, workers: int | None) -> Measured:
+    try:
+        return measure(asked.run, asked.header, asked.trial, store, workers=workers)
+    except ModelError as error:
+        raise ModelError(f"{asked.trial.key}: {error}") from None
+
+
+def _measured_there(asked: _Asked) -> Measured:
+    keras.backend.clear_session()
+    return _measured(asked, shared_store(), 0)
+
+
+def _train_and_judge_there(asked: _Asked) -> tuple[Finished, Measured | None]:
     keras.backend.clear_session()
     return train_and_judge(asked, shared_store(), workers=0)
 

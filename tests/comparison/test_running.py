@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from multiprocessing import active_children
@@ -11,10 +13,11 @@ import pytest
 
 from speech_rnn import training
 from speech_rnn.comparison import running
-from speech_rnn.comparison.plan import ComparisonPlan
-from speech_rnn.comparison.results import Results, read_results
-from speech_rnn.comparison.running import run_comparison, seconds_left
+from speech_rnn.comparison.plan import ComparisonPlan, Trial
+from speech_rnn.comparison.results import Answers, Header, Measured, Results, read_results
+from speech_rnn.comparison.running import measure_missing, run_comparison, seconds_left
 from speech_rnn.data.batches import Batch
+from speech_rnn.data.store import Store
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.preparation import Prepared, prepare
 from speech_rnn.runs import load_run
@@ -202,6 +205,72 @@ def test_batches_that_would_fill_the_disk_are_not_kept(
 
     assert not (tmp_path / "compare" / "batches").exists()
     assert without_times(results) == without_times(read_results(never_stopped[0] / "results.jsonl"))
+
+
+def weighed(folder: Path, header: Header, trial: Trial, store: Store, *, workers: int | None) -> Measured:
+    """In place of a measurement: a figure of the last weights."""
+    weights = load_run(folder, "final").classifier.get_weights()
+    norm = float(sum(np.abs(weight).sum() for weight in weights))
+    return Measured(key=trial.key, answers={"recorded:0": Answers.of(np.ones(3, np.bool_))}, gradient_norms=(norm,))
+
+
+def without_seconds(folder: Path) -> list[str]:
+    """The lines of the results as they stand, without what it took."""
+    return re.sub(r'"seconds":[0-9.]+', "", (folder / "results.jsonl").read_text()).splitlines()
+
+
+@pytest.mark.usefixtures("eager_module", "ctrl_c")
+def test_a_cell_is_measured_before_its_run_is_removed_and_a_stop_changes_nothing(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "measure", weighed)
+    never, stopped = tmp_path / "never", tmp_path / "stopped"
+    run_comparison(never, PLAN, prepared, workers=0, measured=True)
+
+    def interrupting(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for where, name in ((running, "measure"), (training._Trainer, "_step")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, interrupting)
+            with pytest.raises(training.Interrupted, match=r"the same command with -o .*stopped goes on from there"):
+                run_comparison(stopped, PLAN, prepared, workers=0, measured=True)
+    assert [path.name for path in (stopped / "runs").iterdir()] == KEYS[:1]
+    run_comparison(stopped, PLAN, prepared, workers=0, measured=True)
+
+    assert [re.findall('"key":"([^"]+)"', line)[0] for line in without_seconds(never)[1:]] == [
+        *KEYS[:1] * 2,
+        *KEYS[1:] * 2,
+    ]
+    assert without_seconds(stopped) == without_seconds(never)
+    assert list((stopped / "runs").iterdir()) == []
+
+
+def test_cells_whose_runs_are_kept_are_measured_later_and_those_measured_before_are_not(
+    never_stopped: tuple[Path, list[str]], prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, said = tmp_path / "compare", list[str]()
+    shutil.copytree(never_stopped[0], folder)
+    monkeypatch.setattr(running, "measure", weighed)
+    shutil.move(folder / "runs" / KEYS[0], tmp_path / "away")
+
+    first = measure_missing(folder, prepared, say=said.append)
+    shutil.move(tmp_path / "away", folder / "runs" / KEYS[0])
+    second = measure_missing(folder, prepared, say=said.append)
+
+    assert list(first.measured) == KEYS[1:]
+    assert list(second.measured) == KEYS[::-1]
+    assert said == [f"  {key} is measured" for key in KEYS[::-1]]
+    assert read_results(folder / "results.jsonl").measured == second.measured
+
+
+def test_other_recordings_than_those_of_the_comparison_measure_nothing(
+    never_stopped: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    other = prepare([str(write_tones(tmp_path / "tones", first_speaker=400))], PLAN.base, tmp_path / "cache")
+
+    with pytest.raises(DataError, match="holds another comparison: digest of recordings is"):
+        measure_missing(never_stopped[0], other)
 
 
 @pytest.mark.usefixtures("eager_module")
