@@ -28,11 +28,11 @@ import numpy as np
 
 from speech_rnn.adaptation import Others, adapt, others_of
 from speech_rnn.cli.options import default_cache
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import open_store
 from speech_rnn.draws import generator
 from speech_rnn.evaluation import wilson_interval
-from speech_rnn.runs import SourceRecord
 from speech_rnn.scoring import score_run
 from speech_rnn.trained import Trained, open_trained
 

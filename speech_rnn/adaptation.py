@@ -22,13 +22,13 @@ from speech_rnn import atomic, checkpoint
 from speech_rnn.card import AGAIN, OTHERS_FILE, clipped, read_checked
 from speech_rnn.config import AugmentationSettings, RunSettings, TaskSettings
 from speech_rnn.data.batches import BatchMaker
-from speech_rnn.data.clips import SILENCE, UNKNOWN
+from speech_rnn.data.clips import SILENCE, UNKNOWN, SourceRecord
 from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.models import build_classifier
-from speech_rnn.runs import Run, RunRecord, SourceRecord, load_run, new_record, write_record
+from speech_rnn.runs import Run, RunRecord, load_run, new_record, write_record
 from speech_rnn.trained import Trained, normalization_of
 
 N_OTHERS = 1_000

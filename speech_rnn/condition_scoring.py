@@ -6,10 +6,11 @@ from functools import partial
 
 import numpy as np
 
+from speech_rnn.data.clips import JudgedPart
 from speech_rnn.data.conditions import CONDITIONS, under_condition
 from speech_rnn.evaluation import Proportion, Record, evaluate
 from speech_rnn.progress import progress
-from speech_rnn.scoring import LEAST_SCORE, Judged, JudgedPart, Scores
+from speech_rnn.scoring import LEAST_SCORE, Judged, Scores
 
 AS_RECORDED = "as recorded"
 

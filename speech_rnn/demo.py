@@ -25,6 +25,7 @@ from speech_rnn.errors import DataError
 from speech_rnn.evaluation import Evaluation, evaluate
 from speech_rnn.export.artefact import export_run
 from speech_rnn.export.calibration import calibration_features
+from speech_rnn.history import Epoch
 from speech_rnn.preparation import Prepared, prepare
 from speech_rnn.processes import n_cores
 from speech_rnn.report import CellResult, SampleResult, demo_page
@@ -130,7 +131,7 @@ def _one_cell(
     training.start(run_folder, settings, prepared.sources, prepared.names, prepared.store)
     epochs = settings.training.epochs
 
-    def report(entry: training.Epoch) -> None:
+    def report(entry: Epoch) -> None:
         if entry.epoch % max(1, epochs // 6) == 0 or entry.epoch == epochs:
             say(
                 f"  epoch {entry.epoch:>{len(str(epochs))}} of {epochs}   loss {entry.loss:.3f}   "
@@ -169,7 +170,7 @@ def _figures(result: CellResult) -> dict[str, object]:
     }
 
 
-def _curve(name: str, history: Sequence[training.Epoch]) -> LearningCurve:
+def _curve(name: str, history: Sequence[Epoch]) -> LearningCurve:
     return LearningCurve(
         name=name,
         seconds=np.cumsum([entry.seconds for entry in history]).tolist(),

@@ -19,27 +19,12 @@ from pydantic import BeforeValidator, Field
 
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, Words
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.errors import ModelError, SettingsError
 from speech_rnn.models import build_classifier
 from speech_rnn.settings import Settings
 
 RUN_VERSION = 1
-
-
-class SourceRecord(Settings):
-    """A source of recordings as a run remembers it.
-
-    Attributes:
-        name: what opens it again: a folder's whole path, ``corpus``, ``tfds``.
-        origin: where the recordings are from, and their license.
-        digest: SHA-256; another one when the recordings are others.
-        synthetic: whether machines speak.
-    """
-
-    name: str
-    origin: str
-    digest: str
-    synthetic: bool
 
 
 class RunRecord(Settings):
@@ -100,7 +85,7 @@ class Run:
         folder: where it is.
         record: what it is.
         classifier: MFCC float32 [batch, frames, n_mfcc] -> logits float32 [batch, labels].
-        history: an entry an epoch; see :class:`speech_rnn.training.Epoch`.
+        history: an entry an epoch; see :class:`speech_rnn.history.Epoch`.
     """
 
     folder: Path

@@ -14,7 +14,7 @@ from speech_rnn.audio import FULL_SCALE_INT16
 from speech_rnn.card import Card
 from speech_rnn.config import RunSettings, TaskSettings
 from speech_rnn.data.batches import BatchMaker, PartRows
-from speech_rnn.data.clips import SILENCE, UNKNOWN
+from speech_rnn.data.clips import SILENCE, UNKNOWN, JudgedPart
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
@@ -25,7 +25,6 @@ from speech_rnn.progress import progress
 from speech_rnn.runs import Run
 from speech_rnn.runtime import Recognizer
 
-JudgedPart = Literal["validation", "testing"]  # training clips are bent
 Form = Literal["clip", "float32", "float16", "dynamic", "int8"]  # the clip file of a model, or one of its stream files
 Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # clips [n, clip_length] -> scores [n, labels]
 BATCH = 256

@@ -27,16 +27,16 @@ from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, TrainingSettings
 from speech_rnn.data.batch_files import BatchFiles
 from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
-from speech_rnn.data.clips import Source
+from speech_rnn.data.clips import Source, SourceRecord
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.feature_cache import cached_features
+from speech_rnn.history import Epoch, score
 from speech_rnn.models import build_in_a_row, build_with_words, build_written_out, check_cell
 from speech_rnn.processes import alone
 from speech_rnn.progress import progress
-from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
-from speech_rnn.settings import Settings
+from speech_rnn.runs import RunRecord, classifier_of, new_record, write_record
 from speech_rnn.teaching import Teachers, keep, keep_teachers
 from speech_rnn.trained import Trained
 
@@ -45,33 +45,6 @@ INITIAL = "initial.npz"
 NORMALIZATION_ITEMS = 2_000
 VALIDATION_BATCH = 256
 USUAL_EPOCHS = (40, 150)
-
-
-class Epoch(Settings):
-    """A line of the history.
-
-    Attributes:
-        epoch: from 1.
-        loss: mean training loss (cross-entropy with label smoothing).
-        validation_loss: mean cross-entropy on the validation part, not smoothed; ``None`` where that is empty.
-        validation_accuracy: share of the validation part that is right, 0 to 1; ``None`` where that is empty.
-        learning_rate: of the last step.
-        gradient_norm: mean over the steps of the norm of all gradients together, before it is clipped; ``None`` in runs
-            of before it was measured.
-        seconds: of the epoch, without validation; stops and resumes don't count.
-        clips: heard in this epoch.
-        validation_clips: in the validation part.
-    """
-
-    epoch: int
-    loss: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    learning_rate: float
-    seconds: float
-    clips: int
-    validation_clips: int
-    gradient_norm: float | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -411,13 +384,6 @@ class _Trainer:
     def _save_weights(self, name: str) -> None:
         normalization = {"mean": self.state.mean, "variance": self.state.variance}
         checkpoint.save(self.folder / name, self.model.weights, normalization)
-
-
-def score(entry: Epoch) -> float:
-    """What the best epoch has most of: validation accuracy, then a small loss; without validation, the last epoch."""
-    if entry.validation_accuracy is None or entry.validation_loss is None:
-        return float(entry.epoch)
-    return entry.validation_accuracy - 1e-6 * entry.validation_loss
 
 
 class _AdamW(keras.optimizers.AdamW):

@@ -11,10 +11,11 @@ import pytest
 from speech_rnn import adaptation
 from speech_rnn.adaptation import Others, adapt, others_of
 from speech_rnn.config import TrainingSettings
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.errors import DataError, ModelError
-from speech_rnn.runs import Run, SourceRecord, load_run
+from speech_rnn.runs import Run, load_run
 from speech_rnn.scoring import score_run
 from speech_rnn.trained import Trained, open_trained
 from speech_rnn.training import start, train

@@ -24,10 +24,11 @@ from speech_rnn import features
 from speech_rnn.config import AugmentationSettings, FeatureSettings, ModelSettings, TaskSettings
 from speech_rnn.data.augmentation import Bends, NoiseFrames, band_widths, bend, mask, splice
 from speech_rnn.data.augmentation import colours as colours_of_package
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.draws import generators
 from speech_rnn.models import build_classifier
-from speech_rnn.runs import SourceRecord, load_run
+from speech_rnn.runs import load_run
 
 PLANS = sorted((Path(__file__).resolve().parent.parent / "benchmarks" / "gpu" / "plans").glob("*.json"))
 FEATURES = FeatureSettings(f_max=4_000.0)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from speech_rnn import checkpoint
 from speech_rnn.config import RunSettings
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.errors import ModelError
 from speech_rnn.models import build_classifier
-from speech_rnn.runs import RunRecord, SourceRecord, load_run, new_record, write_record
+from speech_rnn.runs import RunRecord, load_run, new_record, write_record
 from tests.strategies import run_settings
 from tests.tones import FEATURES, small_settings
 

@@ -24,9 +24,10 @@ from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.task import Items, Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.export.artefact import export_run
+from speech_rnn.history import Epoch
 from speech_rnn.runs import RunRecord, load_run
 from speech_rnn.trained import open_trained
-from speech_rnn.training import Epoch, Interrupted, start, train
+from speech_rnn.training import Interrupted, start, train
 from tests.forked import forking
 from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from speech_rnn import checkpoint
 from speech_rnn.config import FeatureSettings, ModelSettings, RunSettings, TaskSettings
-from speech_rnn.runs import SourceRecord, classifier_of, new_record, write_record
+from speech_rnn.data.clips import SourceRecord
+from speech_rnn.runs import classifier_of, new_record, write_record
 
 FEATURES = FeatureSettings(clip_length=4_000, n_mels=20, n_mfcc=13, f_max=4_000.0)
 LABELS = ("yes", "no", "go")

@@ -26,9 +26,10 @@ from benchmarks.gpu.pack import ARABIC, REBUILT, SETTINGS, TRUE
 from benchmarks.gpu.plan import LEAST_RATE, USUAL_SHARE, LearnerPlan, PhasePlan
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import AugmentationSettings, RunSettings
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.sources import open_sources
-from speech_rnn.runs import RunRecord, SourceRecord, classifier_of, new_record, write_record
-from speech_rnn.training import Epoch
+from speech_rnn.history import Epoch
+from speech_rnn.runs import RunRecord, classifier_of, new_record, write_record
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 

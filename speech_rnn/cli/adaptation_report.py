@@ -8,11 +8,11 @@ from pathlib import Path
 
 from speech_rnn import training
 from speech_rnn.adaptation import adapt, others_of
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.sources import lasting_name, open_sources
 from speech_rnn.data.store import open_store
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.progress import duration
-from speech_rnn.runs import SourceRecord
 from speech_rnn.trained import open_trained
 
 

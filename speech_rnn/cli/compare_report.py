@@ -17,6 +17,7 @@ from speech_rnn.comparison.plan import ComparisonPlan
 from speech_rnn.comparison.running import run_comparison
 from speech_rnn.comparison.summary import Summary, summarize
 from speech_rnn.config import AugmentationSettings, ModelSettings, RunSettings, TrainingSettings
+from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
 from speech_rnn.presets import USUAL_CLIPS_HEARD, Size, preset
 from speech_rnn.text import interval, percent, plain
@@ -101,7 +102,10 @@ def plan_of(options: Mapping[str, Any], *, quick: bool) -> ComparisonPlan:
         base = base.changed(model=base.model.changed(precision=given.pop("precision")))
     if "labels" in given:
         base = base.changed(task=base.task.changed(labels=given.pop("labels")))
-    return ComparisonPlan(**{**given, "seeds": tuple(range(1, given["seeds"] + 1))}, base=base)
+    plan = ComparisonPlan(**{**given, "seeds": tuple(range(1, given["seeds"] + 1))}, base=base)
+    for cell in plan.cells:
+        check_cell(cell)
+    return plan
 
 
 def _recipe() -> RunSettings:

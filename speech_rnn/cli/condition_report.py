@@ -15,11 +15,12 @@ from speech_rnn.card import CARD_FILE
 from speech_rnn.cli.evaluation_report import LONGEST_LINE
 from speech_rnn.cli.tables import table
 from speech_rnn.condition_scoring import ConditionReport, UnderCondition, score_conditions
+from speech_rnn.data.clips import JudgedPart
 from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import open_store
 from speech_rnn.evaluation import Proportion
 from speech_rnn.runs import load_run
-from speech_rnn.scoring import Form, JudgedPart, Scores, judged_clips, scores_of, settings_of
+from speech_rnn.scoring import Form, Scores, judged_clips, scores_of, settings_of
 from speech_rnn.text import interval, percent, plain
 
 

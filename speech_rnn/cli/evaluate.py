@@ -12,7 +12,8 @@ from speech_rnn.cli.options import cache_option, data_option, workers_option
 from speech_rnn.quiet import quiet
 
 if TYPE_CHECKING:
-    from speech_rnn.scoring import Form, JudgedPart
+    from speech_rnn.data.clips import JudgedPart
+    from speech_rnn.scoring import Form
 
 
 @click.command(short_help="Measure how good a run or a model is, with intervals.")

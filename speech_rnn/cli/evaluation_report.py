@@ -15,12 +15,13 @@ from rich.text import Text
 from speech_rnn import atomic, runtime
 from speech_rnn.card import CARD_FILE
 from speech_rnn.cli.tables import table
+from speech_rnn.data.clips import JudgedPart
 from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import open_store
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import Evaluation, evaluate
 from speech_rnn.runs import load_run
-from speech_rnn.scoring import Form, JudgedPart, score_model, score_run
+from speech_rnn.scoring import Form, score_model, score_run
 from speech_rnn.text import interval, percent, plain
 
 LIBRARIES = ("speech-rnn", "tensorflow", "keras", "librosa", "numpy", "ai-edge-litert")

@@ -12,6 +12,7 @@ from speech_rnn.data.sources import open_sources
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import wilson_interval
+from speech_rnn.history import Epoch, score
 from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
 from speech_rnn.progress import duration
@@ -72,11 +73,11 @@ def _run(folder: Path, record: RunRecord, store: Store, workers: int | None) -> 
     print(_summary(folder, record, history))
 
 
-def _line(epochs: int) -> Callable[[training.Epoch], None]:
+def _line(epochs: int) -> Callable[[Epoch], None]:
     """What prints an epoch, with the time that is left at the pace of this run so far."""
     seconds: list[float] = []
 
-    def report(entry: training.Epoch) -> None:
+    def report(entry: Epoch) -> None:
         seconds.append(entry.seconds)
         left = sum(seconds) / len(seconds) * (epochs - entry.epoch)
         validation = (
@@ -91,8 +92,8 @@ def _line(epochs: int) -> Callable[[training.Epoch], None]:
     return report
 
 
-def _summary(folder: Path, record: RunRecord, history: Sequence[training.Epoch]) -> str:
-    best = max(history, key=training.score)
+def _summary(folder: Path, record: RunRecord, history: Sequence[Epoch]) -> str:
+    best = max(history, key=score)
     total = duration(sum(entry.seconds for entry in history))
     if best.validation_accuracy is None:
         return f"trained in {total}; the data have no validation part, so nothing was measured"

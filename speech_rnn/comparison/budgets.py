@@ -1,14 +1,18 @@
-"""What a cell costs, and with how many units it costs as much as another."""
+"""What a cell costs, and with how many units it costs as much as another.
+
+Keras is imported where a classifier is built: who reads results needs none.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import keras
 import numpy as np
 
 from speech_rnn.config import FeatureSettings, ModelSettings
-from speech_rnn.models import build_classifier, macs_per_second, nearest_units, recurrent_layers
+
+if TYPE_CHECKING:
+    import keras
 
 Budget = Literal["units", "parameters", "bytes", "macs"]
 
@@ -43,6 +47,8 @@ def int8_bytes(model: keras.Model) -> int:
     (https://ai.google.dev/edge/litert/models/quantization_spec). Scales and the graph are left out; with them a file is
     larger by 5 to 10 % (``gru-12-large``: 468,144 by this count, ``mcu/step_int8.tflite`` has 492,336).
     """
+    from speech_rnn.models import recurrent_layers
+
     layers = [*recurrent_layers(model), model.get_layer("logits")]
     weights = [weight for layer in layers for weight in layer.trainable_weights]
     return sum(int(np.prod(weight.shape)) * (1 if "kernel" in weight.name else 4) for weight in weights)
@@ -50,6 +56,8 @@ def int8_bytes(model: keras.Model) -> int:
 
 def cost_of(settings: ModelSettings, features: FeatureSettings, n_labels: int) -> Cost:
     """What a classifier of these settings costs."""
+    from speech_rnn.models import build_classifier, macs_per_second
+
     # A clip of one step: its length costs no weights.
     model = build_classifier(settings, settings.stack, features.n_mfcc, n_labels)
     parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
@@ -72,6 +80,8 @@ def units_within(
     Returns:
         Units a layer, at least 1; of two equally near numbers the smaller.
     """
+    from speech_rnn.models import nearest_units
+
     if budget == "units":
         return size
     return nearest_units(

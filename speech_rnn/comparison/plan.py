@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 
 from speech_rnn.comparison.budgets import Budget, cost_of, units_within
 from speech_rnn.config import MOST_UNITS, RunSettings, Words
-from speech_rnn.models import check_cell
-from speech_rnn.scoring import JudgedPart
+from speech_rnn.data.clips import JudgedPart
 from speech_rnn.settings import Settings, shown
 
 Rate = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -124,8 +123,6 @@ class ComparisonPlan(Settings):
                     f"{name}={shown(values)} must be {('none', 'one', 'two')[least]} or more, each once; "
                     f"{self.REMEDIES[name]}"
                 )
-        for cell in self.cells:
-            check_cell(cell)
         for cell in self.learning_rates:
             if cell not in self.cells:
                 raise ValueError(f"learning rate of {shown(cell)} must be that of one of {', '.join(self.cells)}")
@@ -138,6 +135,9 @@ class ComparisonPlan(Settings):
 
         Args:
             n_labels: labels to tell apart; their scores cost something too.
+
+        Raises:
+            ModelError: a cell is unknown.
         """
         found = []
         features, first = self.base.features, self.base.model.changed(cell=self.cells[0])

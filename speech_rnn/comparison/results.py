@@ -17,11 +17,11 @@ from pydantic import Field, model_validator
 from speech_rnn import atomic
 from speech_rnn.comparison.plan import ComparisonPlan, Contender, Trial
 from speech_rnn.config import Words
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.errors import DataError, SettingsError
+from speech_rnn.history import Epoch, score
 from speech_rnn.processes import alone
-from speech_rnn.runs import SourceRecord
 from speech_rnn.settings import Settings, shown
-from speech_rnn.training import Epoch, score
 
 RESULTS_VERSION = 2
 RESULTS = "results.jsonl"  # in the folder of a comparison

@@ -32,12 +32,14 @@ from speech_rnn.comparison.results import (
 from speech_rnn.comparison.side_by_side import as_done, shared_store, side_by_side
 from speech_rnn.config import RunSettings
 from speech_rnn.data.batch_files import bytes_of
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import Task
 from speech_rnn.errors import ModelError
+from speech_rnn.history import Epoch
 from speech_rnn.preparation import Prepared
 from speech_rnn.progress import duration
-from speech_rnn.runs import RunRecord, SourceRecord, load_run
+from speech_rnn.runs import RunRecord, load_run
 from speech_rnn.scoring import judged_clips, score_run
 
 BATCHES = "batches"
@@ -343,7 +345,7 @@ def _figure(finished: Finished) -> str:
     return f"{last.validation_accuracy or 0.0:.2%} of {last.validation_clips:,} tuning clips right"
 
 
-def _finished(header: Header, trial: Trial, history: Sequence[training.Epoch], answers: Answers | None) -> Finished:
+def _finished(header: Header, trial: Trial, history: Sequence[Epoch], answers: Answers | None) -> Finished:
     contender = next(one for one in header.contenders if (one.cell, one.units) == (trial.cell, trial.units))
     return Finished(
         key=trial.key,

@@ -9,7 +9,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from speech_rnn.settings import Settings
+
 Part = Literal["training", "validation", "testing"]
+JudgedPart = Literal["validation", "testing"]  # training clips are bent
 PARTS: tuple[Part, ...] = ("training", "validation", "testing")
 
 UNKNOWN = "_unknown_"
@@ -65,3 +68,19 @@ class Source(Protocol):
 
     def noise_waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
         """Decoded background noise in the order of ``noises``: float32 [samples] at ``sample_rate``."""
+
+
+class SourceRecord(Settings):
+    """A source of recordings as a run or a comparison remembers it.
+
+    Attributes:
+        name: what opens it again: a folder's whole path, ``corpus``, ``tfds``.
+        origin: where the recordings are from, and their license.
+        digest: SHA-256; another one when the recordings are others.
+        synthetic: whether machines speak.
+    """
+
+    name: str
+    origin: str
+    digest: str
+    synthetic: bool

@@ -18,11 +18,12 @@ from speech_rnn.cli.evaluate import command
 from speech_rnn.cli.evaluation_report import tables
 from speech_rnn.condition_scoring import ConditionReport
 from speech_rnn.config import FeatureSettings, ModelSettings, RunSettings, TaskSettings
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.conditions import CONDITIONS
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.evaluation import Evaluation
-from speech_rnn.runs import SourceRecord, classifier_of, new_record, write_record
+from speech_rnn.runs import classifier_of, new_record, write_record
 from tests.results import evaluation
 from tests.tflite_models import write_model
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from speech_rnn.comparison.plan import ComparisonPlan, Contender
 from speech_rnn.comparison.results import Answers, Costs, Finished, Header, Results
-from speech_rnn.runs import SourceRecord
-from speech_rnn.training import Epoch
+from speech_rnn.data.clips import SourceRecord
+from speech_rnn.history import Epoch
 from tests.tones import small_settings
 
 

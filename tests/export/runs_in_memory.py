@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.config import FeatureSettings, ModelSettings, RunSettings
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.features import mfcc
 from speech_rnn.models import build_classifier
-from speech_rnn.runs import Run, RunRecord, SourceRecord
+from speech_rnn.runs import Run, RunRecord
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 FEATURES = FeatureSettings(
