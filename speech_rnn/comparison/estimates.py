@@ -1,0 +1,136 @@
+"""Figures with their standard errors, and intervals of many that are looked at together.
+
+NumPy is all that it needs: whoever asks a file of results for advice may have a base install.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech_rnn.errors import DataError
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
+
+
+class Estimate(NamedTuple):
+    """A figure that was estimated.
+
+    Attributes:
+        value: the estimate.
+        error: its standard error.
+        freedom: degrees of freedom of Student's distribution, at least 1.
+    """
+
+    value: float
+    error: float
+    freedom: float
+
+    def half_width(self, level: float) -> float:
+        """Half of the interval that leaves the true value out with this probability."""
+        return self.error * student_quantile(level, self.freedom)
+
+    def level(self, distance: float) -> float:
+        """How often an interval would have to miss to be as narrow as ``distance`` to both sides: 0 to 1."""
+        if distance <= 0:
+            return 1.0
+        return 2 * student_tail(distance / self.error, self.freedom) if self.error else 0.0
+
+
+def crossed_estimate(values: NDArray[np.floating | np.bool_]) -> Estimate:
+    """The mean over seeds and clips, both drawn, with every seed hearing every clip.
+
+    The variance is that which :func:`speech_rnn.comparison.statistics.paired_difference` finds by resampling, in closed
+    form (Owen 2007, doi:10.1214/07-AOAS122, section 3). A few seeds say little of their spread, many clips say much of
+    theirs; the degrees of freedom are in between, by which of them the variance comes from (Satterthwaite 1946,
+    doi:10.2307/3002019).
+
+    Args:
+        values: [seeds, clips], right or wrong, a difference of two, or any score.
+
+    Raises:
+        DataError: fewer than two seeds or clips.
+    """
+    n_seeds, n_clips = values.shape
+    if n_seeds < 2 or n_clips < 2:
+        raise DataError(f"{n_seeds} seed(s) and {n_clips} clip(s) give no interval; take two or more of each")
+    scores = values.astype(np.float64)
+    value = float(scores.mean())
+    by_seed = scores.mean(axis=1, keepdims=True) - value
+    by_clip = scores.mean(axis=0, keepdims=True) - value
+    rest = scores - value - by_seed - by_clip
+    squares = [float(np.square(part).sum()) for part in (by_seed, by_clip, rest)]
+    resampled = squares[0] / n_seeds**2 + squares[1] / n_clips**2 + squares[2] / (n_seeds * n_clips) ** 2
+    between_seeds = squares[0] / (n_seeds - 1) / n_seeds
+    between_clips = squares[1] / (n_clips - 1) / n_clips
+    # A few seeds show too little spread.
+    variance = resampled + between_seeds / n_seeds
+    if variance == 0:
+        return Estimate(value, 0.0, n_seeds - 1)
+    freedom = variance**2 / (between_seeds**2 / (n_seeds - 1) + between_clips**2 / (n_clips - 1))
+    return Estimate(value, variance**0.5, max(freedom, n_seeds - 1))
+
+
+def mean_estimate(values: NDArray[np.floating]) -> Estimate:
+    """The mean of one figure a seed.
+
+    Args:
+        values: [seeds].
+
+    Raises:
+        DataError: fewer than two seeds.
+    """
+    if len(values) < 2:
+        raise DataError(f"{len(values)} seed(s) give no interval; take two or more, five are usual")
+    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1)
+
+
+def holm_levels(p_values: Sequence[float], error: float) -> list[float]:
+    """How often the interval of each figure may miss, so that all together miss no more often than ``error``.
+
+    Holm 1979: the surest of m may miss with 1/m of the error, the next with 1/(m - 1), and so on; from the first that
+    is not sure enough for its share, the others get no more than that one.
+
+    Args:
+        p_values: how sure each is; see :meth:`Estimate.level`.
+        error: of all together.
+
+    >>> [round(level, 4) for level in holm_levels([0.5, 0.001, 0.02], 0.05)]
+    [0.05, 0.0167, 0.025]
+    >>> [round(level, 4) for level in holm_levels([0.5, 0.001, 0.03], 0.05)]
+    [0.025, 0.0167, 0.025]
+    """
+    levels = [error] * len(p_values)
+    share, sure = 0.0, True
+    for rank, index in enumerate(np.argsort(np.asarray(p_values), kind="stable").tolist()):
+        if sure:
+            share = error / (len(p_values) - rank)
+            sure = p_values[index] < share
+        levels[index] = share
+    return levels
+
+
+def student_tail(distance: float, freedom: float) -> float:
+    """How often Student's t is above ``distance``, which is at least 0.
+
+    With t = √freedom tan θ the density is that of cos θ to a power, which Gauss and Legendre integrate, 1e-11 off at most.
+    """
+    angle = math.atan(distance / math.sqrt(freedom))
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    heights = np.cos(angle / 2 * (_NODES + 1)) ** (freedom - 1)
+    return max(0.0, 0.5 - scale * angle / 2 * float(_WEIGHTS @ heights))
+
+
+def student_quantile(level: float, freedom: float) -> float:
+    """What the size of Student's t is above so often: ``level``, between 0 and 1, to both sides together."""
+    low, high = 0.0, math.pi / 2
+    while high - low > 1e-15 * high and low < (middle := (low + high) / 2) < high:
+        if 2 * student_tail(math.sqrt(freedom) * math.tan(middle), freedom) > level:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(freedom) * math.tan(high)
