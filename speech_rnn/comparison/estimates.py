@@ -117,7 +117,7 @@ def holm_levels(p_values: Sequence[float], error: float) -> list[float]:
 def student_tail(distance: float, freedom: float) -> float:
     """How often Student's t is above ``distance``, which is at least 0.
 
-    With t = √freedom tan θ the density is that of cos θ to a power, which Gauss and Legendre integrate, 1e-11 off at most.
+    With t = √freedom tan θ the density is a power of cos θ, which Gauss and Legendre integrate; 1e-11 off at most.
     """
     angle = math.atan(distance / math.sqrt(freedom))
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
