@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import signal
 import sys
 import threading
@@ -25,6 +26,15 @@ R = TypeVar("R")
 def n_cores() -> int:
     """Cores that this process may use; a container often gives fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def this_machine() -> str:
+    """The processor, how many cores of it this process may use, and the system, on one line."""
+    lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines() if sys.platform == "linux" else []
+    names = [value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() == "model name"]
+    processor = " ".join(names[0].split()) if names else platform.processor() or platform.machine()
+    cores = n_cores()
+    return f"{processor}, {cores} core{'' if cores == 1 else 's'}, {platform.system()}"
 
 
 @contextmanager

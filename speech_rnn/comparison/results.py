@@ -171,6 +171,7 @@ class Costs(Settings):
         arena_bytes: memory that TensorFlow Lite for Microcontrollers needs for it, on this machine; ``None`` also where
             the package isn't there.
         state_bytes_float32: what a stream remembers from step to step.
+        machine: on which; see :func:`speech_rnn.processes.this_machine`. Empty where that isn't known.
     """
 
     kind: Literal["costs"] = "costs"
@@ -188,6 +189,7 @@ class Costs(Settings):
     board_bytes: int | None
     arena_bytes: int | None
     state_bytes_float32: int
+    machine: str = ""
 
     @property
     def key(self) -> str:
