@@ -89,6 +89,14 @@ def mean_estimate(values: NDArray[np.floating]) -> Estimate:
     return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1)
 
 
+def summed(*estimates: Estimate) -> Estimate:
+    """The sum of figures that err independently; its degrees of freedom as Satterthwaite has them."""
+    variances = [(one.error**2, one.freedom) for one in estimates if one.error > 0]
+    variance = sum(part for part, _ in variances)
+    freedom = variance**2 / sum(part**2 / of_part for part, of_part in variances) if variances else 1.0
+    return Estimate(sum(one.value for one in estimates), variance**0.5, freedom)
+
+
 def holm_levels(p_values: Sequence[float], error: float) -> list[float]:
     """How often the interval of each figure may miss, so that all together miss no more often than ``error``.
 

@@ -11,6 +11,7 @@ from speech_rnn.comparison.estimates import (
     mean_estimate,
     student_quantile,
     student_tail,
+    summed,
 )
 from speech_rnn.comparison.statistics import holm, mean_interval, paired_difference
 from speech_rnn.errors import DataError
@@ -69,6 +70,18 @@ def test_a_figure_a_seed_has_student_s_interval() -> None:
 
     expected = mean_interval(values)
     assert estimate.value + estimate.half_width(0.05) == pytest.approx(expected.high)
+
+
+def test_a_sum_errs_as_its_parts_do_together_and_has_welch_s_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(1.0, 1.0, 6), rng.normal(0.0, 3.0, 9)
+
+    estimate = summed(mean_estimate(first), mean_estimate(-second), Estimate(0.0, 0.0, 1.0))
+
+    welch = stats.ttest_ind(first, second, equal_var=False)
+    assert estimate.value / estimate.error == pytest.approx(welch.statistic)
+    assert estimate.freedom == pytest.approx(welch.df)
+    assert summed(Estimate(0.5, 0.0, 4.0)) == Estimate(0.5, 0.0, 1.0)
 
 
 def test_an_interval_is_as_wide_as_its_distance_at_that_distance_s_level() -> None:
