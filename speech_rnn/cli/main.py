@@ -24,6 +24,7 @@ COMMANDS = {
     "adapt": "Teach a trained model other words, from a few clips a word.",
     "evaluate": "Measure how good a run or a model is, with intervals.",
     "compare": "LSTM or GRU: train cells from several seeds at equal cost, and say which is better, if any.",
+    "advise": "LSTM or GRU for a device: which, how large and in which form, by measured results.",
     "inspect": "Draw what the gates of a model do while it hears a word.",
     "export": "Turn a run into files for apps: SavedModel and TFLite, checked.",
     "models": "List the models that come with this package.",

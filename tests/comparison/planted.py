@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from speech_rnn.comparison.budgets import Budget
 from speech_rnn.comparison.plan import ComparisonPlan, Contender
 from speech_rnn.comparison.results import Answers, Costs, Finished, Header, Measured, Results
 from speech_rnn.data.clips import SourceRecord
@@ -135,7 +136,7 @@ def planted_comparison(
     number: int = 0,
     *,
     seeds: Sequence[int] = SEEDS,
-    budgets: Sequence[str] = ("units", "parameters", "bytes", "macs"),
+    budgets: Sequence[Budget] = ("units", "parameters", "bytes", "macs"),
     measured: bool = True,
     costs: bool = True,
 ) -> Results:
