@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from speech_rnn.comparison.budgets import Budget
 from speech_rnn.comparison.estimates import Estimate, crossed_estimate, mean_estimate
 from speech_rnn.comparison.plan import Contender
-from speech_rnn.comparison.results import Results
+from speech_rnn.comparison.results import Measured, Results
 from speech_rnn.comparison.statistics import Difference
 from speech_rnn.errors import DataError
 
@@ -111,13 +111,13 @@ def answers(
 
     def measure(evidence: Evidence) -> tuple[Effect, ...]:
         results = evidence.results
-        pairs, seeds = _measured_pairs(results, first, second, budget)
-        lines = [results.measured[one.trial(seed).key] for pair in pairs for one in pair for seed in seeds]
-        names = sorted(set.intersection(*(set(line.answers) for line in lines)))
-        wanted = [name for name in names if is_wanted(name)]
-        if not wanted or (lost and RECORDED not in names):
+        named = {name for line in results.measured.values() for name in line.answers}
+        wanted = sorted(name for name in named if is_wanted(name))
+        if results.measured and not wanted:
             of = "" if chosen is None else f" at {', '.join(f'{value:g}' for value in sorted(chosen))}"
             raise LackingError(f"{what} was not measured{of}")
+        needed = {*wanted, RECORDED} if lost else set(wanted)
+        pairs, seeds = _measured_pairs(results, first, second, budget, lambda line: needed <= set(line.answers))
         differences = []
         for one, another in pairs:
             for name in wanted:
@@ -152,18 +152,18 @@ def hunger(first: str, second: str) -> Measure:
         }
         differences = [of_another - of_one for of_one, of_another in zip(losses[first], losses[second], strict=True)]
         of_shares = ", ".join(f"{100 * share:.3g} %" for share in shares)
-        return (_crossed(differences, [one.size], plan.seeds, f"{of_shares} of the clips; "),)
+        return (_crossed(differences, [one.size], plan.seeds, f"{of_shares} of the clips; equal {one.budget}, "),)
 
     return measure
 
 
 def reach(first: str, second: str, budget: Budget) -> Measure:
-    """How much further back than another's a cell's gradient has half of its sum, seconds."""
+    """How much further back than another's a cell's gradient has half of its sum, milliseconds."""
 
     def measure(evidence: Evidence) -> tuple[Effect, ...]:
         results = evidence.results
-        pairs, seeds = _measured_pairs(results, first, second, budget)
-        hop_s = results.header.plan.base.features.hop_s
+        pairs, seeds = _measured_pairs(results, first, second, budget, lambda line: bool(line.gradient_norms))
+        hop_ms = 1_000 * results.header.plan.base.features.hop_s
         halves = np.array(
             [
                 [
@@ -173,7 +173,7 @@ def reach(first: str, second: str, budget: Budget) -> Measure:
                 for seed in seeds
             ]
         )
-        differences = hop_s * (halves[:, :, 0] - halves[:, :, 1]).mean(axis=1)
+        differences = hop_ms * (halves[:, :, 0] - halves[:, :, 1]).mean(axis=1)
         return (Effect(mean_estimate(differences), over([pair[0].size for pair in pairs], seeds)),)
 
     return measure
@@ -236,20 +236,19 @@ def _answered(results: Results, contender: Contender, seeds: Sequence[int], name
 
 
 def _measured_pairs(
-    results: Results, first: str, second: str, budget: Budget
+    results: Results, first: str, second: str, budget: Budget, is_enough: Callable[[Measured], bool]
 ) -> tuple[list[tuple[Contender, Contender]], list[int]]:
-    """Both cells at the sizes where they were measured, and the seeds from which all of them were."""
+    """Both cells at the sizes where two seeds or more of both were measured, and the seeds that all of them share."""
+    measured = {key for key, line in results.measured.items() if is_enough(line)}
     pairs, common = [], set(results.header.plan.seeds)
     for size in sizes_of(results, budget, first, second):
         pair = contender_of(results, first, budget, size), contender_of(results, second, budget, size)
-        seeds = {
-            seed for seed in results.header.plan.seeds if all(one.trial(seed).key in results.measured for one in pair)
-        }
-        if seeds:
+        seeds = {seed for seed in results.header.plan.seeds if all(one.trial(seed).key in measured for one in pair)}
+        if len(seeds) >= 2:
             pairs.append(pair)
             common &= seeds
     if not pairs:
-        raise LackingError(f"no two cells at equal {budget} were measured on other sound")
+        raise LackingError(f"no two cells at equal {budget} were measured so from two seeds or more")
     check_several(sorted(common))
     return pairs, sorted(common)
 

@@ -16,7 +16,7 @@ from speech_rnn.settings import Settings
 
 CONFIDENCE = 0.95
 Ruling = Literal["holds", "does not hold", "undecided", "not measured"]
-Unit = Literal["points", "times", "s", "decades", "doublings"]
+Unit = Literal["points", "times", "ms", "decades", "doublings"]
 CORRECTED = f"{100 * CONFIDENCE:.3g} % for all claims together (Holm)"
 LOGARITHMS: frozenset[Unit] = frozenset({"times"})  # units whose figures are logarithms until they are shown
 
@@ -183,7 +183,9 @@ class Verdict(Settings):
         if self.effect is None or self.low is None or self.high is None or self.unit is None:
             return "–"
         sign = "" if self.unit in LOGARITHMS else "+"
-        effect, low, high = (f"{value:{sign}.2f}".replace("-", "−") for value in (self.effect, self.low, self.high))
+        # Without 0.0 what is a little below 0 would be −0.00.
+        rounded = (round(value, 2) + 0.0 for value in (self.effect, self.low, self.high))
+        effect, low, high = (f"{value:{sign}.2f}".replace("-", "−") for value in rounded)
         if low == high:
             return f"{effect} {self.unit}"
         return f"{effect} ({low} to {high}) {self.unit}"

@@ -187,7 +187,43 @@ def test_cells_that_are_not_there_and_sound_that_was_not_heard_are_named() -> No
 
     verdicts = by_key(judge(planted_comparison({"lstm": Truth(), "gru": Truth()}, measured=False)))
     assert verdicts["gates"].why == "rnn was not compared"
-    assert verdicts["gap_4"].why == "no two cells at equal parameters were measured on other sound"
+    assert verdicts["gap_4"].why == "no two cells at equal parameters were measured so from two seeds or more"
+
+
+def test_what_was_measured_at_one_size_or_from_some_seeds_is_taken_from_there() -> None:
+    results = planted_comparison({"lstm": Truth(), "gru": Truth()})
+    middle = ("lstm-8", "gru-9")
+    measured = {
+        key: line.changed(
+            answers={
+                name: answers
+                for name, answers in line.answers.items()
+                if key.startswith(middle) or not name.startswith("taught")
+            }
+        )
+        for key, line in results.measured.items()
+        if key not in ("lstm-8-seed2", *(f"gru-5-seed{seed}" for seed in (2, 3, 4, 5)))
+    }
+
+    verdicts = by_key(judge(dataclasses.replace(results, measured=measured)))
+
+    assert verdicts["taught_gap_4"].over.endswith("; size 8; 4 seeds, 400 clips")
+    assert verdicts["gap_4"].over.endswith("; size 8; 4 seeds, 400 clips")
+    assert verdicts["gradient"].over == "size 8; 4 seeds"
+    assert verdicts["gap_4"].verdict != "not measured"
+
+
+def test_sound_that_no_cell_was_asked_is_named() -> None:
+    results = planted_comparison({"lstm": Truth(), "gru": Truth()})
+    measured = {
+        key: line.changed(answers={"recorded:0": line.answers["recorded:0"]}) for key, line in results.measured.items()
+    }
+
+    verdicts = by_key(judge(dataclasses.replace(results, measured=measured)))
+
+    assert verdicts["noise"].why == "snr was not measured"
+    assert verdicts["taught_gap_10"].why == "taught_gap was not measured at 10"
+    assert verdicts["gradient"].verdict != "not measured"
 
 
 def test_one_seed_measures_only_what_is_arithmetic() -> None:
