@@ -7,6 +7,7 @@ from scipy import stats
 
 from speech_rnn.comparison.statistics import (
     Difference,
+    crossed_interval,
     holm,
     holm_intervals,
     mcnemar,
@@ -44,6 +45,24 @@ def test_a_cell_that_is_worse_is_found_worse_every_time_of_twenty() -> None:
         )
         assert difference.low > 0.0
         assert difference.value == pytest.approx(0.2, abs=0.06)
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 20])
+def test_the_interval_in_closed_form_is_that_of_many_resamples(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    right = right_answers(rng, 0.9, rng.standard_normal(150), seeds=seeds, spread=0.3)
+
+    closed = crossed_interval(right, confidence=0.9)
+
+    resampled = paired_difference(right, np.zeros_like(right), rng, confidence=0.9, resamples=20_000)
+    assert closed.value == pytest.approx(right.mean())
+    assert closed.high - closed.value == pytest.approx(resampled.high - resampled.value, rel=0.02)
+    assert closed.value - closed.low == pytest.approx(closed.high - closed.value)
+
+
+def test_one_seed_has_no_interval_in_closed_form_either() -> None:
+    with pytest.raises(DataError, match=r"1 seed\(s\) and 4 clips give no interval"):
+        crossed_interval(np.ones((1, 4), np.bool_))
 
 
 def test_two_seeds_tell_less_than_five() -> None:
