@@ -133,7 +133,7 @@ def demo_page(
         ),
         _Captioned(charts.score_bars(sample.labels, sample.scores), "Scores", "The likeliest labels."),
     ]
-    return _render(
+    return render_page(
         "demo.html",
         heading=" beside ".join(names),
         lede=(
@@ -184,7 +184,7 @@ def evaluation_page(evaluation: Evaluation, versions: Mapping[str, str] | None =
             f"the worst has {percent(quantiles[0.0])}, a quarter have at most {percent(quantiles[0.25])}, "
             f"half at most {percent(quantiles[0.5])}."
         )
-    return _render(
+    return render_page(
         "evaluation.html",
         heading=evaluation.model or "A model",
         lede=(
@@ -217,7 +217,7 @@ def streams_page(reports: Sequence[DetectionReport], versions: Mapping[str, str]
     first = reports[0]
     names = detection_charts.series_names(reports)
     models = list(dict.fromkeys(report.model for report in reports))
-    return _render(
+    return render_page(
         "streams.html",
         heading=_listed([plain(model, 80) for model in models]),
         lede=f"{first.words:,} words to find in {first.hours:,.2f} hours: {first.data}.",
@@ -252,7 +252,7 @@ def inside_page(
     labels, highest = gate_charts.likeliest_labels(traces), gate_charts.highest_norms(traces)
     until_s = max(trace.heard_s for trace in traces)
     first = traces[0]
-    return _render(
+    return render_page(
         "inside.html",
         heading=f"Inside {_listed(models)}",
         lede=f"{plain(name, 80)}, {first.file_s:.2f} s. {_listed([_heard_in_words(trace) for trace in traces])}.",
@@ -358,8 +358,13 @@ def _printable(value: Any) -> Any:
     return plain(value, len(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _render(template: str, **values: Any) -> str:
-    """A page from its template; a value that is missing is an error, one that is text is escaped."""
+def render_page(template: str, **values: Any) -> str:
+    """A page from its template; a value that is missing is an error, one that is text is escaped.
+
+    Args:
+        template: a file of ``pages``.
+        values: what it shows; charts come as :class:`~speech_rnn.charts.Chart`.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("speech_rnn", "pages"),
         autoescape=True,
