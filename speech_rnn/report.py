@@ -386,6 +386,7 @@ def render_page(template: str, **values: Any) -> str:
         "rate": rate,
         "seconds": _seconds,
         "short": plain,
+        "trim_mark": lambda heading: heading.removeprefix(">"),
         "signed": "{:z.2f}".format,
     }
     return environment.get_template(template).render(dark_colours=charts.DARK.items(), **values)

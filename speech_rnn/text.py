@@ -38,3 +38,12 @@ def rate(number: float) -> str:
     ('0.50', '18.4', '127', '1,234')
     """
     return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:,.0f}"
+
+
+def signed(number: float, digits: str = ".1f") -> str:
+    """A number with its sign, a minus as wide as a plus.
+
+    >>> signed(0.26), signed(-3.04), signed(12, ".3g")
+    ('+0.3', '−3.0', '+12')
+    """
+    return format(number, f"+{digits}").replace("-", "−")
