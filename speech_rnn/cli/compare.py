@@ -142,7 +142,8 @@ def command(
     have never met. One is called better only where the interval of the difference, over seeds and clips and corrected
     for all pairs, leaves 0 out; everything else is undecided.
 
-    Ctrl-C saves; the same command goes on, and shows the figures again when all is done.
+    Ctrl-C saves; the same command goes on. When all is done it shows the figures, and writes them with pictures to
+    report.html in the folder of the results, one page that needs no network.
 
     \b
     speech-rnn compare --quick

@@ -11,12 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from speech_rnn import training
+from speech_rnn import atomic, training
 from speech_rnn.cli.tables import table
+from speech_rnn.comparison.page import comparison_page
 from speech_rnn.comparison.plan import ComparisonPlan
+from speech_rnn.comparison.results import Results
 from speech_rnn.comparison.running import run_comparison
 from speech_rnn.comparison.summary import Summary, summarize
 from speech_rnn.config import AugmentationSettings, ModelSettings, RunSettings, TrainingSettings
+from speech_rnn.memory_tasks.outcomes import read_outcomes
 from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
 from speech_rnn.presets import USUAL_CLIPS_HEARD, Size, preset
@@ -28,6 +31,8 @@ RECIPE: Size = "small"
 QUICK = {"cells": ("lstm", "gru"), "sizes": (32,), "epochs": 8}
 QUICK_LEARNING_RATE = 1e-2  # with 0.004 they are far from what they can do after so few epochs
 LONGEST_LINE = 300
+PAGE = "report.html"
+MEMORY_TASKS = "memory_tasks.jsonl"  # of benchmarks/memory_tasks.py -o, where somebody put them there
 
 
 def compare_and_print(
@@ -43,7 +48,7 @@ def compare_and_print(
     as_json: bool,
     command: str,
 ) -> None:
-    """Run what a comparison lacks, then print what it found.
+    """Run what a comparison lacks, then print what it found and write its page.
 
     Args:
         folder: of the comparison.
@@ -75,12 +80,23 @@ def compare_and_print(
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     summary = summarize(results, command=command)
+    page = write_page(folder, results, summary)
     if as_json:
         print(summary.to_json())
+        print(f"page: {page}", file=sys.stderr)
         return
     console = Console(highlight=False)
     for element in tables(summary):
         console.print(element, soft_wrap=isinstance(element, Text))
+    console.print(Text(f"page: {page}"), soft_wrap=True)
+
+
+def write_page(folder: Path, results: Results, summary: Summary) -> Path:
+    """Write the page of a comparison that is done beside its results, and say where."""
+    page = folder / PAGE
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(page, comparison_page(results, summary, outcomes=read_outcomes(folder / MEMORY_TASKS)))
+    return page
 
 
 def plan_of(options: Mapping[str, Any], *, quick: bool) -> ComparisonPlan:

@@ -14,8 +14,8 @@ from speech_rnn.comparison.results import Results
 from speech_rnn.comparison.statistics import crossed_interval, mean_interval
 from speech_rnn.comparison.summary import CONFIDENCE
 from speech_rnn.evaluation import wilson_interval
+from speech_rnn.history import Epoch
 from speech_rnn.settings import Settings
-from speech_rnn.training import Epoch
 
 Quantity = Literal["share", "number"]
 BUDGETS = {

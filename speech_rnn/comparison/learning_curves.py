@@ -13,8 +13,8 @@ from speech_rnn.comparison.plan import Contender
 from speech_rnn.comparison.results import Results
 from speech_rnn.comparison.statistics import mean_interval
 from speech_rnn.errors import DataError
+from speech_rnn.history import Epoch
 from speech_rnn.settings import Settings
-from speech_rnn.training import Epoch
 
 
 class CurvePoint(Settings):

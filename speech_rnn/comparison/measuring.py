@@ -20,7 +20,7 @@ from speech_rnn.comparison.recall import ASKED_S, TAUGHT_S, Lessons, build_longe
 from speech_rnn.comparison.results import Answers, Header, Measured, Results
 from speech_rnn.comparison.variants import MOST_CLIPS, RECORDED, VARIANTS, Variant, VariantRows, drawn
 from speech_rnn.config import RunSettings
-from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
+from speech_rnn.data.clips import SILENCE, UNKNOWN, JudgedPart, Part
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.export.artefact import int8_stream
@@ -28,7 +28,7 @@ from speech_rnn.export.calibration import calibration_features
 from speech_rnn.feature_cache import DigestedRows, FeatureArray, FeatureFile, cached_features
 from speech_rnn.gradient_flow import gradient_flow
 from speech_rnn.runs import Run, load_run
-from speech_rnn.scoring import BATCH, JudgedPart, judged_clips
+from speech_rnn.scoring import BATCH, judged_clips
 
 INT8 = "int8:0"
 MOST_WORDS = 500  # of the clips that are asked for after a gap

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from speech_rnn.card import Card, DataSource, Figure, TrainingSummary
+from speech_rnn.data.clips import SourceRecord
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.models import macs_per_second, state_sizes
-from speech_rnn.runs import Run, SourceRecord
+from speech_rnn.runs import Run
 
 
 def card_of(

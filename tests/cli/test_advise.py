@@ -135,6 +135,6 @@ def test_results_are_found_in_a_wheel_and_beside_the_package_of_a_checkout(
 
 
 def test_the_folder_s_file_is_what_a_comparison_writes() -> None:
-    from speech_rnn.comparison.running import RESULTS
+    from speech_rnn.comparison.results import RESULTS
 
     assert RESULTS_OF_A_FOLDER == RESULTS

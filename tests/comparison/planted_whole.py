@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from speech_rnn.comparison.budgets import Budget
 from speech_rnn.comparison.plan import ComparisonPlan, Contender, Trial
 from speech_rnn.comparison.results import Answers, Costs, Finished, Header, Measured, Results
+from speech_rnn.data.clips import SourceRecord
+from speech_rnn.history import Epoch
 from speech_rnn.memory_tasks.experiment import Outcome
 from speech_rnn.memory_tasks.usual import usual_experiment
-from speech_rnn.runs import SourceRecord
-from speech_rnn.training import Epoch
 from tests.tones import small_settings
 
 LABELS = ("_silence_", "_unknown_", "yes", "no", "up", "down")
@@ -241,6 +241,7 @@ def _costs(one: Contender) -> Costs:
         units=one.units,
         training_step_s=us / 1_000,
         training_memory_bytes=200_000_000 + 40 * one.parameters,
+        training_step_memory_bytes=None,
         step_us_float32=2 * us,
         step_us_int8=us,
         clip_us_float32=66 * us,

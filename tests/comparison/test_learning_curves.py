@@ -9,7 +9,7 @@ from scipy import stats
 from speech_rnn.comparison.learning_curves import learning_curves
 from speech_rnn.comparison.results import Results
 from speech_rnn.errors import DataError
-from speech_rnn.training import Epoch
+from speech_rnn.history import Epoch
 from tests.comparison.planted import planted_costs, planted_results
 
 ACCURACIES = {"lstm": [[0.2, 0.5, 0.8], [0.4, 0.7, 0.8]], "gru": [[0.1, 0.9, 0.9], [0.1, 0.9, 0.9]]}  # seed, epoch

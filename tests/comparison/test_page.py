@@ -13,7 +13,7 @@ import pytest
 from speech_rnn.comparison.page import comparison_page
 from speech_rnn.comparison.results import Results
 from speech_rnn.comparison.summary import Summary, summarize
-from speech_rnn.runs import SourceRecord
+from speech_rnn.data.clips import SourceRecord
 from tests.browser import browser, needs_chromium
 from tests.comparison.planted import planted_results
 from tests.comparison.planted_whole import PlantedClaim, claims, outcomes, whole_results

@@ -27,6 +27,7 @@ COSTS = Costs(
     units=4,
     training_step_s=0.02,
     training_memory_bytes=1_000_000,
+    training_step_memory_bytes=None,
     step_us_float32=9.0,
     step_us_int8=8.0,
     clip_us_float32=441.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -11,16 +12,27 @@ from pathlib import Path
 
 import pytest
 
+from speech_rnn.comparison.page import comparison_page
+from speech_rnn.comparison.summary import summarize
 from speech_rnn.report import evaluation_page, inside_page, streams_page
+from tests.comparison.planted_whole import claims, outcomes, whole_results
 from tests.results import demo, detection_report, evaluation, word_trace
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed; apt-get install chromium")
 
+
+@functools.cache
+def comparison() -> str:
+    results = whole_results(n=200, epochs=12)
+    return comparison_page(results, summarize(results, resamples=50), claims=claims(), outcomes=outcomes())
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "evaluation": lambda: evaluation_page(evaluation()),
     "streams": lambda: streams_page([detection_report()]),
+    "comparison": comparison,
     "inside": lambda: inside_page([word_trace("lstm"), word_trace("gru")], "yes.wav", command="speech-rnn inspect"),
 }
 LEAKY = '<!DOCTYPE html><html lang="en"><body><img src="http://127.0.0.1:9/x.png" alt=""></body></html>'
