@@ -120,6 +120,11 @@ class _Rate(click.ParamType[tuple[str, float]]):
     help="Trainings side by side, one thread each; 0: one at a time, on all cores.",
 )
 @click.option("--keep-runs", is_flag=True, help="Keep each training's run, to export or inspect it.")
+@click.option(
+    "--show",
+    type=click.Path(path_type=Path, exists=True),
+    help="Train nothing: show a comparison that was run before, a folder or its file of results, and write its page.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @cache_option
 @workers_option
@@ -131,6 +136,7 @@ def command(
     output: Path,
     jobs: int,
     keep_runs: bool,
+    show: Path | None,
     as_json: bool,
     cache: Path,
     workers: int | None,
@@ -148,8 +154,17 @@ def command(
     \b
     speech-rnn compare --quick
     speech-rnn compare --data speech_commands --cells lstm,gru --budget units,parameters --units 32,64 -o compare
+    speech-rnn compare --show docs/lstm-vs-gru/speech-commands.jsonl
     speech-rnn compare --data my_words --labels all --learning-rate lstm=0.004 --seeds 3 --json
     """
+    if show is not None:
+        if quick or sources:
+            raise click.UsageError("--show trains nothing; leave --data and --quick out.")
+        with quiet():
+            from speech_rnn.cli.compare_report import show_file
+
+        show_file(show, as_json=as_json, command=shlex.join(["speech-rnn", "compare", "--show", str(show)]))
+        return
     if quick and sources:
         raise click.UsageError("--quick hears the embedded corpus; leave --data out, or --quick.")
     if not quick and not sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ from rich.text import Text
 
 from speech_rnn import atomic, training
 from speech_rnn.cli.tables import table
+from speech_rnn.comparison.claims import judge
 from speech_rnn.comparison.page import comparison_page
 from speech_rnn.comparison.plan import ComparisonPlan
-from speech_rnn.comparison.results import Results
+from speech_rnn.comparison.results import RESULTS, Results, read_results
 from speech_rnn.comparison.running import run_comparison
 from speech_rnn.comparison.summary import Summary, summarize
+from speech_rnn.comparison.verdicts import Verdict
 from speech_rnn.config import AugmentationSettings, ModelSettings, RunSettings, TrainingSettings
 from speech_rnn.memory_tasks.outcomes import read_outcomes
 from speech_rnn.models import check_cell
@@ -32,7 +35,7 @@ QUICK = {"cells": ("lstm", "gru"), "sizes": (32,), "epochs": 8}
 QUICK_LEARNING_RATE = 1e-2  # with 0.004 they are far from what they can do after so few epochs
 LONGEST_LINE = 300
 PAGE = "report.html"
-MEMORY_TASKS = "memory_tasks.jsonl"  # of benchmarks/memory_tasks.py -o, where somebody put them there
+MEMORY_TASKS = "memory-tasks.jsonl"  # of benchmarks/memory_tasks.py -o, where somebody put them there
 
 
 def compare_and_print(
@@ -77,26 +80,53 @@ def compare_and_print(
         jobs=jobs,
         workers=workers,
         keep_runs=keep_runs,
+        measured=True,
+        costs=True,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    summary = summarize(results, command=command)
-    page = write_page(folder, results, summary)
+    show_results(results, folder / PAGE, as_json=as_json, command=command)
+
+
+def show_file(path: Path, *, as_json: bool, command: str) -> None:
+    """Print what a comparison found that was run before, and write its page anew.
+
+    Args:
+        path: of its file of results, whose page is beside it under the same name; or of its folder.
+        as_json: print JSON instead of tables.
+        command: what gives the figures again.
+
+    Raises:
+        DataError: there is no such file, or trainings are missing.
+    """
+    file, page = (path / RESULTS, path / PAGE) if path.is_dir() else (path, path.with_suffix(".html"))
+    show_results(read_results(file), page, as_json=as_json, command=command)
+
+
+def show_results(results: Results, page: Path, *, as_json: bool, command: str) -> None:
+    """Print what a comparison found, and write its page.
+
+    Args:
+        results: all of them.
+        page: where the page is written; outcomes of the memory tasks that lie beside it are shown there too.
+        as_json: print JSON instead of tables.
+        command: what gives the figures again.
+
+    Raises:
+        DataError: trainings are missing.
+    """
+    summary, outcomes = summarize(results, command=command), read_outcomes(page.parent / MEMORY_TASKS)
+    verdicts = judge(results, outcomes)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    machine = ", ".join(dict.fromkeys(one.machine for one in results.costs.values() if one.machine))
+    atomic.write_text(page, comparison_page(results, summary, claims=verdicts, outcomes=outcomes, machine=machine))
     if as_json:
-        print(summary.to_json())
+        print(json.dumps({**json.loads(summary.to_json()), "claims": [json.loads(one.to_json()) for one in verdicts]}))
         print(f"page: {page}", file=sys.stderr)
         return
     console = Console(highlight=False)
-    for element in tables(summary):
+    for element in tables(summary, verdicts):
         console.print(element, soft_wrap=isinstance(element, Text))
     console.print(Text(f"page: {page}"), soft_wrap=True)
-
-
-def write_page(folder: Path, results: Results, summary: Summary) -> Path:
-    """Write the page of a comparison that is done beside its results, and say where."""
-    page = folder / PAGE
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(page, comparison_page(results, summary, outcomes=read_outcomes(folder / MEMORY_TASKS)))
-    return page
 
 
 def plan_of(options: Mapping[str, Any], *, quick: bool) -> ComparisonPlan:
@@ -133,7 +163,7 @@ def _recipe() -> RunSettings:
     )
 
 
-def tables(summary: Summary) -> Iterator[Table | Text]:
+def tables(summary: Summary, verdicts: Sequence[Verdict] = ()) -> Iterator[Table | Text]:
     """What is printed; names come from outside and are shown as plain text."""
     kind = " (synthetic corpus: machines speak)" if summary.synthetic else ""
     seeds = f"{len(summary.seeds)} seeds" if len(summary.seeds) > 1 else "one seed"
@@ -151,7 +181,22 @@ def tables(summary: Summary) -> Iterator[Table | Text]:
     yield _pairs(summary)
     if len(summary.seeds) < 2:
         yield Text("\none seed says nothing of others: nothing is decided; take --seeds 5")
+    if any(one.verdict != "not measured" for one in verdicts):
+        yield Text("\nwhat is said of LSTM and GRU, with intervals for all claims together")
+        yield _verdicts(verdicts)
     yield Text(f"\nmade by: {summary.command}")
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> Table:
+    """What was measured; the page has the rest, and the rules."""
+    return table(
+        ("claim", "equal", "effect", "verdict"),
+        (
+            (one.sentence, one.budget or "–", one.figure, one.verdict)
+            for one in verdicts
+            if one.verdict != "not measured"
+        ),
+    )
 
 
 def _costs(summary: Summary) -> Table:

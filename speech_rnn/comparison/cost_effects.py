@@ -25,7 +25,12 @@ from speech_rnn.comparison.results import Results
 from speech_rnn.comparison.statistics import Difference
 
 CostName = Literal[
-    "training_step_s", "training_memory_bytes", "step_us_float32", "step_us_int8", "arena_bytes", "state_bytes_float32"
+    "training_step_s",
+    "training_step_memory_bytes",
+    "step_us_float32",
+    "step_us_int8",
+    "arena_bytes",
+    "state_bytes_float32",
 ]
 TIMING_MARGIN = 0.05  # by which a time may be off that is the least of many
 BELOW_FINAL = 0.005  # of accuracy: both cells are asked when they come so near to what the worse one ends with

@@ -32,7 +32,7 @@ from speech_rnn.comparison.training_steps import (
     training_step,
 )
 from speech_rnn.errors import SpeechRnnError
-from speech_rnn.processes import process_pool
+from speech_rnn.processes import process_pool, this_machine
 from speech_rnn.progress import progress
 from speech_rnn.quiet import quiet
 
@@ -137,6 +137,7 @@ def _costs(contender: Contender, memory: TrainingMemory, sizes: DeviceSizes, tim
         step_us_int8=in_us("step int8"),
         clip_us_float32=in_us("clip float32"),
         clip_us_int8=in_us("clip int8"),
+        machine=this_machine(),
         **sizes.model_dump(),
     )
 

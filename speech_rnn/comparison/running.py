@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from speech_rnn import training
+from speech_rnn.comparison.costs import measure_costs
 from speech_rnn.comparison.measuring import measure, to_measure
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import (
@@ -56,6 +57,7 @@ def run_comparison(
     workers: int | None = None,
     keep_runs: bool = False,
     measured: bool = False,
+    costs: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Results:
     """Train and judge what a folder doesn't hold yet.
@@ -70,6 +72,7 @@ def run_comparison(
         keep_runs: whether a run stays in ``runs/KEY`` when its line is in the results.
         measured: whether each cell is measured too, see :func:`~speech_rnn.comparison.measuring.measure`, also those
             that were trained before and are kept; half a minute a training, one or two where it is taught to remember.
+        costs: whether what the cells cost is measured at the end; see :func:`~speech_rnn.comparison.costs.cell_costs`.
         say: told a line before and after each training.
 
     Raises:
@@ -89,6 +92,8 @@ def run_comparison(
                 comparison.run_side_by_side(jobs)
             else:
                 comparison.run_here(workers)
+            if costs:
+                measure_costs(file, folder)
         return file.results
 
 
