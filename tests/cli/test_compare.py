@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from speech_rnn.cli import compare_report
-from speech_rnn.cli.compare_report import plan_of
+from speech_rnn.cli.compare_report import MEMORY_TASKS, plan_of
 from speech_rnn.cli.main import main
 from speech_rnn.comparison.plan import ComparisonPlan
 from speech_rnn.comparison.summary import summarize
 from speech_rnn.config import AugmentationSettings, RunSettings
+from speech_rnn.memory_tasks.outcomes import append_outcome
 from speech_rnn.preparation import Prepared
 from tests.comparison.planted import planted_results
+from tests.comparison.planted_whole import outcomes
 from tests.comparison.test_summary import comparison
 from tests.tones import write_tones
 
@@ -111,6 +113,24 @@ def test_the_figures_are_printed_with_verdicts_and_named_synthetic(
     assert ends.pop("lstm − gru")[-1] == "undecided"
     assert ends == {"lstm − rnn": ["lstm", "better"], "gru − rnn": ["gru", "better"]}
     assert f"made by: speech-rnn compare --data {tones} --labels low,high -o 'some where'" in out
+    assert "page: some where/report.html" in out
+
+
+def test_the_page_is_written_beside_the_results_with_the_memory_tasks_that_lie_there(
+    cli: Cli, tones: Path, planned: list[ComparisonPlan]
+) -> None:
+    folder = Path("made")
+    for outcome in outcomes():
+        append_outcome(folder / MEMORY_TASKS, outcome)
+
+    code, out, err = cli("--data", tones, "--labels", "low,high", "-o", folder, "--json")
+
+    assert code == 0
+    assert err.splitlines()[-1] == "page: made/report.html"
+    page = (folder / "report.html").read_text()
+    assert f"speech-rnn compare --data {tones} --labels low,high -o made" in page
+    assert "adding" in page
+    assert f"{100 * json.loads(out)['contenders'][0]['accuracy']:.1f} %" in page
 
 
 @pytest.mark.slow
