@@ -18,7 +18,7 @@ from speech_rnn.models import recurrent_layers
 
 ASKED_S = (0.0, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0)  # after the end of the clip
 TAUGHT_S = 3.0  # the longest gap that is taught; what is asked later shows whether it has understood
-TAUGHT_STEPS = 400
+TAUGHT_STEPS = 300
 TAUGHT_BATCH = 128
 TAUGHT_RATE = 0.5  # of the learning rate at its highest
 BATCH = 250
