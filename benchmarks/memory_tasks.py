@@ -18,7 +18,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import itertools
-import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from speech_rnn.cli.tables import table
 from speech_rnn.errors import SpeechRnnError
 from speech_rnn.memory_tasks.experiment import TASKS, Outcome
 from speech_rnn.memory_tasks.outcomes import run_missing
+from speech_rnn.memory_tasks.summary import CellSummary, Spread, summarize_cells
 from speech_rnn.memory_tasks.usual import usual_experiment
 from speech_rnn.progress import duration
 
@@ -45,33 +45,30 @@ HEADINGS = [
     "figure",
     ">median",
     ">range",
+    ">baseline",
 ]
 
 
 def rows(outcomes: Iterable[Outcome]) -> list[Sequence[str]]:
     """A row for each figure of what differs in nothing but the seed."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.experiment.changed(seed=0).to_json(), []).append(outcome)
-    return [row(group, figure) for group in groups.values() for figure in group[0].figures]
+    return [row(summary, spread) for summary in summarize_cells(outcomes) for spread in summary.spreads]
 
 
-def row(group: Sequence[Outcome], figure: str) -> Sequence[str]:
-    """The seeds of one experiment together: medians, and the range of a figure."""
-    experiment = group[0].experiment
-    values = [outcome.figures[figure] for outcome in group]
+def row(summary: CellSummary, spread: Spread) -> Sequence[str]:
+    """A figure of a cell over its seeds."""
     return [
-        experiment.task.name,
-        experiment.cell,
-        str(experiment.learning.units),
-        f"{group[0].parameters:,}",
-        f"{experiment.learning.learning_rate:g}",
-        f"{sum(outcome.solved for outcome in group)} of {len(group)}",
-        f"{statistics.median(outcome.steps for outcome in group):,.0f}",
-        duration(statistics.median(outcome.cpu_seconds for outcome in group)),
-        figure,
-        f"{statistics.median(values):.3g}",
-        f"{min(values):.3g} to {max(values):.3g}",
+        summary.task.name,
+        summary.cell,
+        str(summary.learning.units),
+        f"{summary.parameters:,}",
+        f"{summary.learning.learning_rate:g}",
+        f"{summary.n_solved} of {len(summary.seeds)}",
+        f"{summary.steps:,.0f}",
+        duration(summary.cpu_seconds),
+        spread.name,
+        f"{spread.median:.3g}",
+        f"{spread.low:.3g} to {spread.high:.3g}",
+        "" if spread.baseline is None else f"{spread.baseline:.3g}",
     ]
 
 
