@@ -14,7 +14,8 @@ LEARNING = {
     "counting": LearningSettings(units=16, batch_size=32, max_steps=3_000),
 }
 # (task, cell) -> a rate tuned for it: benchmarks/memory_tasks.py --seeds 0 --learning-rates 0.001,0.003,0.01 -o FILE.
-# None has been so far, all learn at 0.01.
+# None has been so far, all learn at 0.01. Copying, seed 0, 4,000 steps, share of the items that are said right: LSTM
+# 0.42 at 0.003 and 0.83 at 0.01, GRU 0.47 and 0.88; neither solves it at either. The plain RNN has not been tried.
 LEARNING_RATES: dict[tuple[str, str], float] = {}
 
 
