@@ -23,13 +23,15 @@ from speech_rnn.settings import Settings
 
 AnyTask = AddingTask | CopyTask | CountingTask
 TASKS: dict[str, type[AnyTask]] = {"adding": AddingTask, "copying": CopyTask, "counting": CountingTask}
+LOWEST_RATE = 0.01  # of the learning rate, at the end of its decay
 
 
 class LearningSettings(Settings):
     """How a task is learned: Adam, gradients clipped by their norm, a check now and then that stops what is solved.
 
     With ``open_gates`` the gates of LSTM and GRU begin so that they keep what they have for up to a whole sequence; see
-    :mod:`speech_rnn.memory_tasks.forgetting`.
+    :mod:`speech_rnn.memory_tasks.forgetting`. With ``decay`` the learning rate falls in a straight line, to a hundredth
+    after ``max_steps``.
     """
 
     UNITS: ClassVar[dict[str, str]] = {"batch_size": "sequences", "max_steps": "steps", "check_every": "steps"}
@@ -41,6 +43,15 @@ class LearningSettings(Settings):
     check_every: int = Field(default=100, ge=1)
     clip_norm: float = Field(default=1.0, gt=0.0)
     open_gates: bool = False
+    decay: bool = False
+
+    def rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
+        """What Keras' optimizer takes: the learning rate, or how it falls."""
+        if not self.decay:
+            return self.learning_rate
+        return keras.optimizers.schedules.PolynomialDecay(
+            self.learning_rate, self.max_steps, self.learning_rate * LOWEST_RATE
+        )
 
 
 class Experiment(Settings):
@@ -116,7 +127,7 @@ def run(experiment: Experiment) -> Outcome:
     learner, judged = build_networks(task, experiment.cell, settings.units)
     if settings.open_gates:
         begin_remembering(learner.get_layer("recurrent"), task.n_steps, seed)
-    optimizer = keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm)
+    optimizer = keras.optimizers.Adam(settings.rate(), global_clipnorm=settings.clip_norm)
     # So small a layer spends its time between the operations; XLA puts them together: a third of the seconds.
     learner.compile(optimizer, task.loss, jit_compile=True)
     judged.compile(jit_compile=False)  # each length would be compiled anew

@@ -10,7 +10,7 @@ from speech_rnn.memory_tasks.experiment import TASKS, Experiment, LearningSettin
 
 LEARNING = {
     "adding": LearningSettings(units=32, batch_size=32, max_steps=3_000),
-    "copying": LearningSettings(units=64, batch_size=32, max_steps=4_000, open_gates=True),
+    "copying": LearningSettings(units=64, batch_size=32, max_steps=10_000, open_gates=True, decay=True),
     "counting": LearningSettings(units=16, batch_size=32, max_steps=3_000),
 }
 # (task, cell) -> a rate tuned for it: benchmarks/memory_tasks.py --seeds 0 --learning-rates 0.001,0.003,0.01 -o FILE.

@@ -71,6 +71,27 @@ def test_gates_begin_open_where_settings_say_so(monkeypatch: pytest.MonkeyPatch,
     assert asked == ([("recurrent", 3, 1)] if open_gates else [])
 
 
+def test_the_learning_rate_stays_or_falls_in_a_straight_line_to_a_hundredth() -> None:
+    settings = LearningSettings(learning_rate=0.02, max_steps=1_000)
+    falling = settings.changed(decay=True).rate()
+
+    assert settings.rate() == 0.02
+    assert not isinstance(falling, float)
+    assert [float(falling(step)) for step in (0, 500, 1_000, 2_000)] == pytest.approx([0.02, 0.0101, 0.0002, 0.0002])
+
+
+def test_a_rate_that_falls_is_the_one_that_is_learned_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Experiment(task=CopyTask(delay=2, n_items=2), cell="rnn", learning=TINY.changed(learning_rate=0.5))
+    steady = run(one).figures["cross_entropy"]
+    monkeypatch.setattr(experiment, "LOWEST_RATE", 1.0)
+    level = run(one.changed(learning=one.learning.changed(decay=True))).figures["cross_entropy"]
+    monkeypatch.undo()
+    falling = run(one.changed(learning=one.learning.changed(decay=True))).figures["cross_entropy"]
+
+    assert level == pytest.approx(steady, rel=1e-5)
+    assert falling != pytest.approx(steady, rel=1e-3)
+
+
 def test_training_ends_at_the_first_check_that_finds_it_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adding, "SOLVED_BELOW", 1e6)
 
