@@ -26,10 +26,9 @@ from rich.console import Console
 
 from speech_rnn.cli.tables import table
 from speech_rnn.comparison.budgets import cost_of
-from speech_rnn.comparison.costs import cell_costs, measure_costs
+from speech_rnn.comparison.costs.cell_costs import cell_costs, measure_costs
 from speech_rnn.comparison.plan import ComparisonPlan, Contender
-from speech_rnn.comparison.results import Costs, Header, open_results, read_results
-from speech_rnn.comparison.running import RESULTS
+from speech_rnn.comparison.results import RESULTS, Costs, Header, open_results, read_results
 from speech_rnn.config import ModelSettings, RunSettings
 from speech_rnn.data.clips import SILENCE, UNKNOWN
 from speech_rnn.data.task import COMMANDS

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from speech_rnn import atomic, training
 from speech_rnn.cli.tables import table
-from speech_rnn.comparison.claims import judge
-from speech_rnn.comparison.page import comparison_page
+from speech_rnn.comparison.claims.table import judge
+from speech_rnn.comparison.claims.verdicts import Verdict
 from speech_rnn.comparison.plan import ComparisonPlan
+from speech_rnn.comparison.report.page import comparison_page
 from speech_rnn.comparison.results import RESULTS, Results, read_results
 from speech_rnn.comparison.running import run_comparison
 from speech_rnn.comparison.summary import Summary, summarize
-from speech_rnn.comparison.verdicts import Verdict
 from speech_rnn.config import AugmentationSettings, ModelSettings, RunSettings, TrainingSettings
 from speech_rnn.memory_tasks.outcomes import read_outcomes
 from speech_rnn.models import check_cell

@@ -153,7 +153,8 @@ class Measured(Settings):
 class Costs(Settings):
     """What a cell of some units costs in training and on a device, taken beside the others in one run.
 
-    Figures of a form are ``None`` where the cell can't be converted to it; see :mod:`speech_rnn.comparison.costs`.
+    Figures of a form are ``None`` where the cell can't be converted to it; see
+    :mod:`speech_rnn.comparison.costs.cell_costs`.
 
     Attributes:
         cell, units: of which.

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 
 from speech_rnn import training
-from speech_rnn.comparison.costs import measure_costs
-from speech_rnn.comparison.measuring import measure, to_measure
+from speech_rnn.comparison.costs.cell_costs import measure_costs
+from speech_rnn.comparison.measures.measuring import measure, to_measure
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import (
     LOG,
@@ -70,9 +70,9 @@ def run_comparison(
         workers: processes that make batches for a training in this process; as many as there are cores where not
             given.
         keep_runs: whether a run stays in ``runs/KEY`` when its line is in the results.
-        measured: whether each cell is measured too, see :func:`~speech_rnn.comparison.measuring.measure`, also those
+        measured: whether each cell is measured too, see :mod:`speech_rnn.comparison.measures.measuring`, also those
             that were trained before and are kept; half a minute a training, one or two where it is taught to remember.
-        costs: whether what the cells cost is measured at the end; see :func:`~speech_rnn.comparison.costs.cell_costs`.
+        costs: whether what the cells cost is measured at the end; see :mod:`speech_rnn.comparison.costs.cell_costs`.
         say: told a line before and after each training.
 
     Raises:

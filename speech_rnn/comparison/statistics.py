@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from speech_rnn.comparison.estimates import crossed_estimate
 from speech_rnn.errors import DataError
 
 _CHUNK = 50  # resamples at a time: bounds the memory
@@ -80,35 +81,17 @@ def paired_difference(
 def crossed_interval(values: NDArray[np.floating | np.bool_], *, confidence: float = 0.95) -> Difference:
     """The mean over seeds and clips, with the interval that :func:`paired_difference` finds by resampling.
 
-    Resampling rows and columns by themselves has a variance in closed form (Owen 2007, section 3): with rows' and
-    columns' deviations and what neither explains, each squared and summed, it is the sum over their counts squared.
-
     Args:
         values: [seeds, clips], right or wrong, or any score.
         confidence: coverage, between 0 and 1.
 
     Raises:
-        DataError: fewer than two seeds, or no clips.
+        DataError: fewer than two seeds or clips.
     """
-    n_seeds, n_clips = values.shape
-    if n_seeds < 2 or n_clips < 1:
-        raise DataError(
-            f"{n_seeds} seed(s) and {n_clips} clips give no interval; take two seeds or more, five are usual"
-        )
-    scores = values.astype(np.float64)
-    value = float(scores.mean())
-    of_seeds = scores.mean(axis=1, keepdims=True) - value
-    of_clips = scores.mean(axis=0, keepdims=True) - value
-    rest = scores - value - of_seeds - of_clips
-    resampled = (
-        np.square(of_seeds).sum() / n_seeds**2
-        + np.square(of_clips).sum() / n_clips**2
-        + np.square(rest).sum() / (n_seeds * n_clips) ** 2
-    )
-    # A few seeds show too little spread, as there.
-    between_seeds = np.square(of_seeds).sum() / (n_seeds - 1) / n_seeds
-    half = float(stats.t.ppf(0.5 + confidence / 2, n_seeds - 1)) * float(resampled + between_seeds / n_seeds) ** 0.5
-    return Difference(value, value - half, value + half)
+    estimate = crossed_estimate(values)
+    # As there, and to the wide side: what the clips add to the degrees of freedom is left out.
+    half = estimate._replace(freedom=len(values) - 1).half_width(1 - confidence)
+    return Difference(estimate.value, estimate.value - half, estimate.value + half)
 
 
 def mean_interval(values: NDArray[np.floating], *, confidence: float = 0.95) -> Difference:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from speech_rnn.comparison.page import comparison_page
+from speech_rnn.comparison.report.page import comparison_page
 from speech_rnn.comparison.summary import summarize
 from speech_rnn.report import evaluation_page, inside_page, streams_page
 from tests.comparison.planted_whole import claims, outcomes, whole_results

@@ -1,0 +1,1 @@
+"""What cells cost: in training, in bytes, on a device."""

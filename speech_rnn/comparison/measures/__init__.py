@@ -1,0 +1,1 @@
+"""What trained cells do with other sound than the clips that judge them."""
