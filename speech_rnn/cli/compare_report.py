@@ -31,7 +31,7 @@ from speech_rnn.text import interval, percent, plain
 USUAL_CELLS = ("lstm", "gru", "rnn")
 USUAL_SEEDS = 5
 RECIPE: Size = "small"
-QUICK = {"cells": ("lstm", "gru"), "sizes": (32,), "epochs": 8}
+QUICK = {"cells": ("lstm", "gru"), "sizes": (32,), "epochs": 8, "taught_steps": 60}
 QUICK_LEARNING_RATE = 1e-2  # with 0.004 they are far from what they can do after so few epochs
 LONGEST_LINE = 300
 PAGE = "report.html"

@@ -81,6 +81,8 @@ class ComparisonPlan(Settings):
     the middle size, judged by a tenth of the training speakers, whom it doesn't hear; without ``rates`` they take that
     of ``base``, whose cell, units and seed don't matter. ``shares`` are those of the training clips that are heard to
     see how much each cell hungers for them; few clips are heard up to ten times as often in an epoch.
+    Cells of the middle size are trained further for ``taught_steps``, when they are measured, to remember a word for
+    some seconds.
     """
 
     RULES: ClassVar[dict[str, str]] = {
@@ -93,7 +95,9 @@ class ComparisonPlan(Settings):
         "shares": "must be shares above 0 and under 1",
         "part": "must be 'validation' or 'testing'",
     }
+    UNITS: ClassVar[dict[str, str]] = {"taught_steps": "steps"}
     REMEDIES: ClassVar[dict[str, str]] = {
+        "taught_steps": "300 are usual",
         "cells": "('lstm', 'gru') is an example",
         "budgets": "('units', 'parameters') is an example",
         "sizes": "(32, 64) is an example",
@@ -110,6 +114,7 @@ class ComparisonPlan(Settings):
     learning_rates: Mapping[str, Rate] = Field(default_factory=dict)
     rates: Annotated[tuple[Rate, ...], Field(strict=False)] = ()
     shares: Annotated[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...], Field(strict=False)] = ()
+    taught_steps: int = Field(default=300, ge=0, le=1_000_000)
     part: JudgedPart = "testing"
     base: RunSettings = Field(default_factory=RunSettings)
 

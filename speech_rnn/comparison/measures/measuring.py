@@ -66,7 +66,7 @@ def measure(folder: Path, header: Header, trial: Trial, store: Store, *, workers
     longer = build_longer(run.classifier)
     answers |= _recalled(longer, run.settings, sounds, "gap")
     if is_taught(header, trial):
-        teach(longer, sounds.lessons(), run.settings.training)
+        teach(longer, sounds.lessons(), run.settings.training, steps=header.plan.taught_steps)
         answers |= _recalled(longer, run.settings, sounds, "taught_gap")
     return Measured(
         key=trial.key,
@@ -92,7 +92,8 @@ def to_measure(results: Results, runs: Path) -> list[Trial]:
 
 def is_taught(header: Header, trial: Trial) -> bool:
     """Whether a cell is taught to remember: those of the middle size alone, since that takes a training."""
-    return (trial.cell, trial.units) in {(one.cell, one.units) for one in header.plan.middle(header.contenders)}
+    middle = {(one.cell, one.units) for one in header.plan.middle(header.contenders)}
+    return header.plan.taught_steps > 0 and (trial.cell, trial.units) in middle
 
 
 @dataclass(frozen=True)

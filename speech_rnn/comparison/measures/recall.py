@@ -18,7 +18,6 @@ from speech_rnn.models import recurrent_layers
 
 ASKED_S = (0.0, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0)  # after the end of the clip
 TAUGHT_S = 3.0  # the longest gap that is taught; what is asked later shows whether it has understood
-TAUGHT_STEPS = 300
 TAUGHT_BATCH = 128
 TAUGHT_RATE = 0.5  # of the learning rate at its highest
 BATCH = 250
@@ -120,7 +119,7 @@ class Lessons:
         return Lesson(followed, self.labels[clips])
 
 
-def teach(longer: keras.Model, lessons: Lessons, settings: TrainingSettings, *, steps: int = TAUGHT_STEPS) -> None:
+def teach(longer: keras.Model, lessons: Lessons, settings: TrainingSettings, *, steps: int) -> None:
     """Train a network further, in place, to give a clip's label after a gap too.
 
     AdamW from half the cell's learning rate down to 0 along a cosine; what else decides a step is as in its training.
