@@ -182,21 +182,17 @@ def tables(summary: Summary, verdicts: Sequence[Verdict] = ()) -> Iterator[Table
     if len(summary.seeds) < 2:
         yield Text("\none seed says nothing of others: nothing is decided; take --seeds 5")
     if any(one.verdict != "not measured" for one in verdicts):
-        yield Text("\nwhat is said of LSTM and GRU, with intervals for all claims together")
-        yield _verdicts(verdicts)
+        yield Text("\nwhat is said of LSTM and GRU, with intervals for all claims together; the page has the rules\n")
+        yield from _verdicts(verdicts)
     yield Text(f"\nmade by: {summary.command}")
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Table:
-    """What was measured; the page has the rest, and the rules."""
-    return table(
-        ("claim", "equal", "effect", "verdict"),
-        (
-            (one.sentence, one.budget or "–", one.figure, one.verdict)
-            for one in verdicts
-            if one.verdict != "not measured"
-        ),
-    )
+def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Text]:
+    """A line for each claim that was measured."""
+    for one in verdicts:
+        if one.verdict != "not measured":
+            at = f" (equal {one.budget})" if one.budget else ""
+            yield Text(f"{one.verdict:>14}  {one.sentence}{at}: {one.figure}")
 
 
 def _costs(summary: Summary) -> Table:

@@ -61,7 +61,7 @@ def test_the_interval_in_closed_form_is_that_of_many_resamples(seeds: int) -> No
 
 
 def test_one_seed_has_no_interval_in_closed_form_either() -> None:
-    with pytest.raises(DataError, match=r"1 seed\(s\) and 4 clips give no interval"):
+    with pytest.raises(DataError, match=r"1 seed\(s\) and 4 clip\(s\) give no interval"):
         crossed_interval(np.ones((1, 4), np.bool_))
 
 

@@ -11,6 +11,7 @@ from speech_rnn.comparison.costs.cell_costs import Pace, cell_costs, distinct, i
 from speech_rnn.comparison.plan import ComparisonPlan
 from speech_rnn.comparison.results import Costs, ResultsFile, open_results, read_results
 from speech_rnn.errors import SpeechRnnError
+from speech_rnn.processes import this_machine
 from tests.comparison.planted import planted_costs, planted_header
 from tests.tones import small_settings
 
@@ -93,8 +94,9 @@ def test_all_cells_are_measured_in_all_that_they_cost_and_no_library_is_heard(
     assert [lstm.key, rnn.key] == ["lstm-4", "rnn-4"]
     for one in (lstm, rnn):
         may_be_missing = {"arena_bytes", "training_step_memory_bytes"}
-        values = one.model_dump(exclude={"kind", "cell", *may_be_missing})
+        values = one.model_dump(exclude={"kind", "cell", "machine", *may_be_missing})
         assert all(value > 0 for value in values.values())
+        assert one.machine == this_machine()
         # Three steps of a clip take longer than one; in other kernels, so not three times as long.
         assert (one.clip_us_float32 or 0) > (one.step_us_float32 or 0)
         # A step of training is a graph of 24 clips there and back.
