@@ -81,8 +81,8 @@ class ComparisonPlan(Settings):
     the middle size, judged by a tenth of the training speakers, whom it doesn't hear; without ``rates`` they take that
     of ``base``, whose cell, units and seed don't matter. ``shares`` are those of the training clips that are heard to
     see how much each cell hungers for them; few clips are heard up to ten times as often in an epoch.
-    Cells of the middle size are trained further for ``taught_steps``, when they are measured, to remember a word for
-    some seconds.
+    ``all`` cells are measured with other sound, or those of the ``middle`` size alone, which are trained further then,
+    for ``taught_steps``, to remember a word for some seconds.
     """
 
     RULES: ClassVar[dict[str, str]] = {
@@ -93,6 +93,7 @@ class ComparisonPlan(Settings):
         "learning_rates": "must be a rate above 0 and at most 1 for each cell that is named",
         "rates": "must be rates above 0 and at most 1",
         "shares": "must be shares above 0 and under 1",
+        "measured": "must be 'all' or 'middle'",
         "part": "must be 'validation' or 'testing'",
     }
     UNITS: ClassVar[dict[str, str]] = {"taught_steps": "steps"}
@@ -114,6 +115,7 @@ class ComparisonPlan(Settings):
     learning_rates: Mapping[str, Rate] = Field(default_factory=dict)
     rates: Annotated[tuple[Rate, ...], Field(strict=False)] = ()
     shares: Annotated[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...], Field(strict=False)] = ()
+    measured: Literal["all", "middle"] = "all"
     taught_steps: int = Field(default=300, ge=0, le=1_000_000)
     part: JudgedPart = "testing"
     base: RunSettings = Field(default_factory=RunSettings)
@@ -187,6 +189,10 @@ class ComparisonPlan(Settings):
         budget: Budget = "parameters" if "parameters" in self.budgets else self.budgets[0]
         size = sorted(self.sizes)[len(self.sizes) // 2]
         return tuple(one for one in contenders if (one.budget, one.size) == (budget, size))
+
+    def is_middle(self, cell: str, units: int, contenders: Sequence[Contender]) -> bool:
+        """Whether a cell with so many units is one of the middle size."""
+        return (cell, units) in {(one.cell, one.units) for one in self.middle(contenders)}
 
     def settings_of(self, trial: Trial, learning_rates: Mapping[str, float]) -> RunSettings:
         """The settings of a training's run.

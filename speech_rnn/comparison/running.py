@@ -15,7 +15,7 @@ import numpy as np
 
 from speech_rnn import training
 from speech_rnn.comparison.costs.cell_costs import measure_costs
-from speech_rnn.comparison.measures.measuring import measure, to_measure
+from speech_rnn.comparison.measures.measuring import is_measured, measure, to_measure
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import (
     LOG,
@@ -243,7 +243,7 @@ class _Comparison:
         run = self._folder / RUNS / trial.key
         settings = header.plan.settings_of(trial, results.learning_rates)
         _lay_down(run, settings, header, trial, self._prepared)
-        return _Asked(run, header, trial, self._batch_folder(trial), self._measured and trial.study == "cells")
+        return _Asked(run, header, trial, self._batch_folder(trial), self._measured and is_measured(header, trial))
 
     def _batch_folder(self, trial: Trial) -> Path | None:
         """Where batches are kept for all cells that hear the same; ``None`` where they would be too many."""

@@ -82,7 +82,7 @@ def test_the_usual_and_the_quick_plan_are_what_the_help_says() -> None:
     assert (usual.seeds, usual.base.training) == ((1, 2, 3, 4, 5), RunSettings().training)
     assert (usual.base.model.layers, usual.base.model.stack) == (2, 2)
     assert usual.base.augmentation.renderings == 1
-    assert (quick.cells, quick.sizes, quick.seeds) == (("lstm", "gru"), (32,), usual.seeds)
+    assert (quick.cells, quick.sizes, quick.seeds) == (("lstm", "gru"), (32,), (1, 2, 3))
     assert quick.base.augmentation == AugmentationSettings.mild()
     assert (quick.base.training.epochs, quick.base.training.learning_rate) == (8, 0.01)
     assert plan_of({"seeds": 2, "sizes": (9,)}, quick=True).changed(seeds=quick.seeds, sizes=quick.sizes) == quick

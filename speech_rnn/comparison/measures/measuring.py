@@ -82,7 +82,7 @@ def to_measure(results: Results, runs: Path) -> list[Trial]:
         results: of a comparison.
         runs: the folder of its runs.
     """
-    trials = {trial.key: trial for trial in results.header.trials if trial.study == "cells"}
+    trials = {trial.key: trial for trial in results.header.trials if is_measured(results.header, trial)}
     return [
         trials[key]
         for key in results.finished
@@ -92,8 +92,15 @@ def to_measure(results: Results, runs: Path) -> list[Trial]:
 
 def is_taught(header: Header, trial: Trial) -> bool:
     """Whether a cell is taught to remember: those of the middle size alone, since that takes a training."""
-    middle = {(one.cell, one.units) for one in header.plan.middle(header.contenders)}
-    return header.plan.taught_steps > 0 and (trial.cell, trial.units) in middle
+    plan = header.plan
+    return plan.taught_steps > 0 and plan.is_middle(trial.cell, trial.units, header.contenders)
+
+
+def is_measured(header: Header, trial: Trial) -> bool:
+    """Whether a training's cell is measured at all."""
+    plan = header.plan
+    in_question = plan.measured == "all" or plan.is_middle(trial.cell, trial.units, header.contenders)
+    return trial.study == "cells" and in_question
 
 
 @dataclass(frozen=True)

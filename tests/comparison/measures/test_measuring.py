@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,17 @@ import numpy as np
 import pytest
 
 from speech_rnn.comparison.measures import measuring
-from speech_rnn.comparison.measures.measuring import MeasuringSounds, measure, right_in_8_bits, to_measure
-from speech_rnn.comparison.measures.recall import teach
+from speech_rnn.comparison.measures.measuring import (
+    MeasuringSounds,
+    is_measured,
+    is_taught,
+    measure,
+    right_in_8_bits,
+    to_measure,
+)
 from speech_rnn.comparison.measures.variants import VARIANTS
-from speech_rnn.comparison.plan import ComparisonPlan
-from speech_rnn.comparison.results import Measured, Results, read_results
+from speech_rnn.comparison.plan import ComparisonPlan, Trial
+from speech_rnn.comparison.results import Header, Measured, Results, read_results
 from speech_rnn.comparison.running import measure_missing, run_comparison
 from speech_rnn.export.artefact import int8_stream
 from speech_rnn.export.calibration import calibration_features
@@ -21,10 +26,16 @@ from speech_rnn.features import mfcc
 from speech_rnn.preparation import Prepared, prepare
 from speech_rnn.runs import load_run
 from speech_rnn.scoring import score_run
+from tests.comparison.planted import planted_header
 from tests.tones import small_settings, write_tones
 
 PLAN = ComparisonPlan(
-    cells=("rnn", "gru"), budgets=("units",), sizes=(3, 4, 5), seeds=(1,), base=small_settings(learning_rate=0.05)
+    cells=("rnn", "gru"),
+    budgets=("units",),
+    sizes=(3, 4, 5),
+    seeds=(1,),
+    taught_steps=3,
+    base=small_settings(learning_rate=0.05),
 )
 ASKED = ("0", "0.5", "1", "2", "4", "7", "10")
 GAPS = [f"gap_{kind}:{seconds}" for kind in ("silence", "noise", "words") for seconds in ASKED]
@@ -50,9 +61,8 @@ def folder(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No conversion, and three lessons."""
+    """No conversion."""
     monkeypatch.setattr(measuring, "right_in_8_bits", lambda _, sounds: np.ones(len(sounds.spoken), np.bool_))
-    monkeypatch.setattr(measuring, "teach", partial(teach, steps=3))
 
 
 def measured(folder: Path, key: str, prepared: Prepared) -> Measured:
@@ -128,6 +138,22 @@ def test_what_is_measured_are_kept_cells_that_were_not_yet(folder: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_quick_comparison_measures_the_middle_size_alone_and_one_without_lessons_teaches_none() -> None:
+    header = planted_header(PLAN, 4)
+    plan = header.plan.changed(measured="middle")
+    trials = [trial for trial in header.trials if trial.study == "cells"]
+    middle = {(one.cell, one.units) for one in plan.middle(header.contenders)}
+
+    def chosen(plan: ComparisonPlan, rule: Callable[[Header, Trial], bool]) -> set[tuple[str, int]]:
+        changed = header.changed(plan=plan)
+        return {(trial.cell, trial.units) for trial in trials if rule(changed, trial)}
+
+    assert chosen(plan, is_measured) == middle
+    assert chosen(header.plan, is_measured) == {(trial.cell, trial.units) for trial in trials} > middle
+    assert chosen(header.plan, is_taught) == middle
+    assert chosen(header.plan.changed(taught_steps=0), is_taught) == set()
+
+
 def test_eight_bits_are_those_of_the_converter_and_of_litert(folder: Path, prepared: Prepared) -> None:
     run, sounds = load_run(folder / "runs" / "gru-5-seed1", "final"), sounds_of(prepared)
 
