@@ -127,7 +127,7 @@ def answers(
                         results, another, seeds, RECORDED
                     )
                 differences.append(difference)
-        return (_crossed(differences, [pair[0].size for pair in pairs], seeds, f"{', '.join(wanted)}; "),)
+        return (_crossed(differences, [pair[0].size for pair in pairs], seeds, f"{_in_words(wanted)}; "),)
 
     return measure
 
@@ -226,6 +226,21 @@ def _right(results: Results, contender: Contender, seeds: Sequence[int], share: 
     if share is not None:
         trials = [trial._replace(study="shares", value=share) for trial in trials]
     return np.stack([results.finished[trial.key].right_answers() for trial in trials]).astype(np.float64)
+
+
+def _in_words(names: Sequence[str]) -> str:
+    """What was asked: ``WHAT:VALUE`` as people say it.
+
+    >>> _in_words(["snr:0", "snr:-5", "taught_gap_noise:4", "int8:0"])
+    '0 dB SNR, −5 dB SNR, 4 s of noise, in 8 bits'
+    """
+    said = []
+    for name in names:
+        what, _, value = name.partition(":")
+        number = value.replace("-", "−")
+        by_kind = {"int8": "in 8 bits", "snr": f"{number} dB SNR", "level": f"{number} dB", "speed": f"speed {number}"}
+        said.append(by_kind.get(what, f"{number} s of {what.rpartition('_')[2]}"))
+    return ", ".join(said)
 
 
 def _answered(results: Results, contender: Contender, seeds: Sequence[int], name: str) -> Values:

@@ -19,6 +19,22 @@ Ruling = Literal["holds", "does not hold", "undecided", "not measured"]
 Unit = Literal["points", "times", "ms", "decades", "doublings"]
 CORRECTED = f"{100 * CONFIDENCE:.3g} % for all claims together (Holm)"
 LOGARITHMS: frozenset[Unit] = frozenset({"times"})  # units whose figures are logarithms until they are shown
+# What a claim that others decide calls those.
+TOPICS = {
+    "accuracy_units": "accuracy with as many units",
+    "accuracy_parameters": "accuracy with as many parameters",
+    "accuracy_bytes": "accuracy with as many bytes",
+    "accuracy_macs": "accuracy with as many multiply-adds",
+    "accuracy_smallest": "accuracy at the smallest size",
+    "accuracy_largest": "accuracy at the largest size",
+    "noise": "in noise",
+    "eight_bits": "in eight bits",
+    "hunger": "from few clips",
+    "gap_4": "4 s after the word",
+    "gap_10": "10 s after the word",
+    "taught_gap_4": "4 s after the word when taught",
+    "taught_gap_10": "10 s after the word when taught",
+}
 
 
 class Interval(NamedTuple):
@@ -355,7 +371,10 @@ def _from_others(claim: Depends, verdicts: Mapping[str, Verdict]) -> Verdict:
         ruling = "holds"
     elif sum(map(len, by_cell.values())) == len(parts):
         ruling = "does not hold"
-    found = "; ".join(f"{cell} is better by {', '.join(names)}" for cell, names in by_cell.items())
+    found = "; ".join(
+        f"{cell.upper()} is better: {', '.join(TOPICS.get(name, name) for name in dict.fromkeys(names))}"
+        for cell, names in by_cell.items()
+    )
     return Verdict(
         key=claim.key,
         said=claim.said,

@@ -101,8 +101,8 @@ def test_where_each_cell_is_better_at_one_size_it_depends_on_the_resources() -> 
     verdict = by_key(judge(planted_comparison(truths)))["resources"]
 
     assert verdict.verdict == "holds"
-    assert "gru is better by accuracy_smallest" in verdict.why
-    assert "accuracy_largest" in verdict.why
+    assert "GRU is better: accuracy at the smallest size" in verdict.why
+    assert "accuracy at the largest size" in verdict.why
 
 
 def test_where_each_cell_is_better_at_one_task_it_depends_on_the_task() -> None:
@@ -111,8 +111,8 @@ def test_where_each_cell_is_better_at_one_task_it_depends_on_the_task() -> None:
     verdict = by_key(judge(planted_comparison({"lstm": remembering, "gru": Truth(0.95)})))["task"]
 
     assert verdict.verdict == "holds"
-    assert "gru is better by accuracy_parameters" in verdict.why
-    assert "lstm is better by gap_4, gap_10" in verdict.why
+    assert "GRU is better: accuracy with as many parameters" in verdict.why
+    assert "LSTM is better: 4 s after the word, 10 s after the word" in verdict.why
 
 
 def test_of_copies_of_a_cell_nothing_is_claimed_more_often_than_once_in_twenty_comparisons() -> None:
@@ -250,7 +250,7 @@ def test_a_verdict_says_what_it_is_of_and_is_the_same_through_json(lstm_is_bette
         assert verdict.rule.startswith("holds where ")
         assert Verdict.from_json(verdict.to_json()) == verdict
     gap = lstm_is_better["gap_4"]
-    assert gap.over == "gap_noise:4, gap_silence:4, gap_words:4; sizes 4, 8; 5 seeds, 400 clips"
+    assert gap.over == "4 s of noise, 4 s of silence, 4 s of words; sizes 4, 8; 5 seeds, 400 clips"
     assert gap.figure.endswith(" points")
     assert lstm_is_better["parameters"].figure == "0.77 times"
     assert [part.name for part in lstm_is_better["gates"].parts] == ["lstm − rnn", "gru − rnn"]
