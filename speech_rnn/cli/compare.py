@@ -154,7 +154,7 @@ def command(
     \b
     speech-rnn compare --quick
     speech-rnn compare --data speech_commands --cells lstm,gru --budget units,parameters --units 32,64 -o compare
-    speech-rnn compare --show docs/lstm-vs-gru/speech-commands.jsonl
+    speech-rnn compare --show compare
     speech-rnn compare --data my_words --labels all --learning-rate lstm=0.004 --seeds 3 --json
     """
     if show is not None:

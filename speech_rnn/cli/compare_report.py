@@ -177,7 +177,10 @@ def tables(summary: Summary, verdicts: Sequence[Verdict] = ()) -> Iterator[Table
     yield _costs(summary)
     yield Text()
     yield _accuracies(summary)
-    yield Text(f"\ndifferences in points, with {100 * summary.confidence:.3g} % intervals for all pairs together")
+    yield Text(
+        f"\ndifferences in points; an interval leaves 0 out where Holm's test of all pairs, at "
+        f"{100 * summary.confidence:.3g} %, finds one"
+    )
     yield _pairs(summary)
     if len(summary.seeds) < 2:
         yield Text("\none seed says nothing of others: nothing is decided; take --seeds 5")

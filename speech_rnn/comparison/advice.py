@@ -277,7 +277,11 @@ def _nearest_miss(candidates: Sequence[Candidate], limits: Limits) -> str:
     """Why nothing fits, and which limits would have to give way to what comes nearest."""
     asked = ", ".join(f"{_option(name)} {value:g}" for name, value in _given(limits))
     broken = {index: _broken(one, limits) for index, one in enumerate(candidates)}
-    nearest = min(broken, key=lambda index: (len(broken[index]), max(broken[index].values())))
+    # What isn't known of some may be known of others.
+    nearest = min(
+        broken,
+        key=lambda index: (math.inf in broken[index].values(), len(broken[index]), max(broken[index].values())),
+    )
     one = candidates[nearest]
     if math.inf in broken[nearest].values():
         return f"nothing fits {asked}: how much memory a board needs isn't known of any of them; leave --max-ram-kb out"

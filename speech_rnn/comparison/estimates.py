@@ -6,7 +6,6 @@ NumPy is all that it needs: whoever asks a file of results for advice may have a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,18 +74,21 @@ def crossed_estimate(values: NDArray[np.floating | np.bool_]) -> Estimate:
     return Estimate(value, variance**0.5, max(freedom, n_seeds - 1))
 
 
-def mean_estimate(values: NDArray[np.floating]) -> Estimate:
+def mean_estimate(values: NDArray[np.floating], *, resolution: float = 0.0) -> Estimate:
     """The mean of one figure a seed.
 
     Args:
         values: [seeds].
+        resolution: of a figure that comes in steps. Seeds that all fall on the same one don't make it certain: the
+            error is at least that of rounding to a step, its length by the square root of 12.
 
     Raises:
         DataError: fewer than two seeds.
     """
     if len(values) < 2:
         raise DataError(f"{len(values)} seed(s) give no interval; take two or more, five are usual")
-    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1)
+    spread = max(float(np.std(values, ddof=1)), resolution / 12**0.5)
+    return Estimate(float(np.mean(values)), spread / len(values) ** 0.5, len(values) - 1)
 
 
 def summed(*estimates: Estimate) -> Estimate:
@@ -95,31 +97,6 @@ def summed(*estimates: Estimate) -> Estimate:
     variance = sum(part for part, _ in variances)
     freedom = variance**2 / sum(part**2 / of_part for part, of_part in variances) if variances else 1.0
     return Estimate(sum(one.value for one in estimates), variance**0.5, freedom)
-
-
-def holm_levels(p_values: Sequence[float], error: float) -> list[float]:
-    """How often the interval of each figure may miss, so that all together miss no more often than ``error``.
-
-    Holm 1979: the surest of m may miss with 1/m of the error, the next with 1/(m - 1), and so on; from the first that
-    is not sure enough for its share, the others get no more than that one.
-
-    Args:
-        p_values: how sure each is; see :meth:`Estimate.level`.
-        error: of all together.
-
-    >>> [round(level, 4) for level in holm_levels([0.5, 0.001, 0.02], 0.05)]
-    [0.05, 0.0167, 0.025]
-    >>> [round(level, 4) for level in holm_levels([0.5, 0.001, 0.03], 0.05)]
-    [0.025, 0.0167, 0.025]
-    """
-    levels = [error] * len(p_values)
-    share, sure = 0.0, True
-    for rank, index in enumerate(np.argsort(np.asarray(p_values), kind="stable").tolist()):
-        if sure:
-            share = error / (len(p_values) - rank)
-            sure = p_values[index] < share
-        levels[index] = share
-    return levels
 
 
 def student_tail(distance: float, freedom: float) -> float:

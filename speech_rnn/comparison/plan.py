@@ -77,12 +77,12 @@ class ComparisonPlan(Settings):
     multiply-adds of a second. What an epoch hears is a function of seed and epoch, so all cells hear the same. Each is
     judged on a ``part`` by the weights of its last epoch: those that are best by validation flatter.
 
-    ``learning_rates`` are by cell; for the others the best of ``rates`` is found beforehand, by one training each on
-    the middle size, judged by a tenth of the training speakers, whom it doesn't hear; without ``rates`` they take that
-    of ``base``, whose cell, units and seed don't matter. ``shares`` are those of the training clips that are heard to
-    see how much each cell hungers for them; few clips are heard up to ten times as often in an epoch.
-    ``all`` cells are measured with other sound, or those of the ``middle`` size alone, which are trained further then,
-    for ``taught_steps``, to remember a word for some seconds.
+    ``learning_rates`` are by cell; for the others the best of ``rates`` is found beforehand, by one training each
+    on the middle size (of an even number the larger), judged by a tenth of the training speakers, whom it doesn't
+    hear; without ``rates`` they take that of ``base``, whose cell, units and seed don't matter. ``shares`` are
+    those of the training clips that are heard to see how much each cell hungers for them; few clips are heard up to
+    ten times as often in an epoch. ``all`` cells are measured with other sound, or those of the ``middle`` size
+    alone, which are trained further then, for ``taught_steps``, to remember a word for some seconds.
     """
 
     RULES: ClassVar[dict[str, str]] = {

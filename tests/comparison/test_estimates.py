@@ -7,13 +7,12 @@ from scipy import stats
 from speech_rnn.comparison.estimates import (
     Estimate,
     crossed_estimate,
-    holm_levels,
     mean_estimate,
     student_quantile,
     student_tail,
     summed,
 )
-from speech_rnn.comparison.statistics import holm, mean_interval, paired_difference
+from speech_rnn.comparison.statistics import mean_interval, paired_difference
 from speech_rnn.errors import DataError
 from tests.comparison.test_statistics import right_answers
 
@@ -92,18 +91,18 @@ def test_an_interval_is_as_wide_as_its_distance_at_that_distance_s_level() -> No
     assert Estimate(0.0, 0.0, 4.0).level(0.1) == 0.0
 
 
-def test_what_is_sure_by_its_level_is_what_holm_s_test_finds() -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(50):
-        p_values = rng.uniform(0, 1, 8) ** 4
-
-        levels = holm_levels(p_values.tolist(), 0.05)
-
-        assert (p_values < levels).tolist() == (holm(p_values) < 0.05).tolist()
-
-
 def test_too_few_seeds_or_clips_are_refused() -> None:
     with pytest.raises(DataError, match=r"1 seed\(s\) and 3 clip\(s\) give no interval; take two or more of each"):
         crossed_estimate(np.ones((1, 3)))
     with pytest.raises(DataError, match=r"1 seed\(s\) give no interval; take two or more, five are usual"):
         mean_estimate(np.ones(1))
+
+
+def test_seeds_that_all_fall_on_one_step_of_a_scale_leave_the_doubt_of_rounding() -> None:
+    alike, known = np.full(5, 3.0), np.array([1.0, 9.0, 5.0])
+
+    estimate = mean_estimate(alike, resolution=2.0)
+
+    assert mean_estimate(alike).error == 0.0
+    assert estimate.error == pytest.approx(2.0 / 12**0.5 / 5**0.5)
+    assert mean_estimate(known, resolution=0.1) == mean_estimate(known)

@@ -68,8 +68,8 @@ def costs(first: str, second: str, budget: Budget, cost: CostName, *, margin: fl
 def epochs(first: str, second: str, budget: Budget, *, in_time: bool = False) -> Measure:
     """How many times as many epochs another cell needs to come to the same accuracy.
 
-    That accuracy is, at each size, what the worse of both has at the end by validation, less half a point; who hasn't
-    come to it needs all epochs, at least.
+    That accuracy is, for each seed and size, what the worse of both has at the end by validation, less half a point; so
+    both come to it.
 
     Args:
         first: a cell.
@@ -83,16 +83,18 @@ def epochs(first: str, second: str, budget: Budget, *, in_time: bool = False) ->
         sizes, seeds = sizes_of(results, budget, first, second), results.header.plan.seeds
         check_several(seeds)
         steps = _cost_ratios(results, first, second, budget, "training_step_s") if in_time else {}
-        logs = []
+        logs, steps_of_epochs = [], []
         for size in [size for size in sizes if size in steps or not in_time]:
             curves = [
                 [_curve(results, contender_of(results, cell, budget, size).trial(seed)) for seed in seeds]
                 for cell in (first, second)
             ]
-            target = min(float(np.mean([curve[-1] for curve in of_cell])) for of_cell in curves) - BELOW_FINAL
-            reached = [np.log([_first_at(curve, target) for curve in of_cell]) for of_cell in curves]
-            logs.append(reached[1] - reached[0] + math.log(steps.get(size, 1.0)))
-        return (Effect(mean_estimate(np.mean(logs, axis=0)), over(list(steps) or sizes, seeds)),)
+            targets = [min(one[-1], another[-1]) - BELOW_FINAL for one, another in zip(*curves, strict=True)]
+            reached = np.array([list(map(_first_at, of_cell, targets)) for of_cell in curves], np.float64)
+            logs.append(np.log(reached[1] / reached[0]) + math.log(steps.get(size, 1.0)))
+            steps_of_epochs.append(float(np.sqrt(np.square(1 / reached).sum(axis=0)).mean()))
+        estimate = mean_estimate(np.mean(logs, axis=0), resolution=float(np.mean(steps_of_epochs)))
+        return (Effect(estimate, over(list(steps) or sizes, seeds)),)
 
     return measure
 

@@ -139,6 +139,8 @@ def hunger(first: str, second: str) -> Measure:
         results = evidence.results
         plan = results.header.plan
         shares = [share for share in plan.shares if share <= FEW]
+        if "parameters" not in plan.budgets:
+            raise LackingError("cells were not compared at equal parameters")
         middle = {one.cell: one for one in plan.middle(results.header.contenders)}
         if not shares or not {first, second} <= set(middle):
             raise LackingError("no training heard a tenth of the clips or fewer; --shares 0.01,0.1 runs some")
@@ -152,7 +154,7 @@ def hunger(first: str, second: str) -> Measure:
         }
         differences = [of_another - of_one for of_one, of_another in zip(losses[first], losses[second], strict=True)]
         of_shares = ", ".join(f"{100 * share:.3g} %" for share in shares)
-        return (_crossed(differences, [one.size], plan.seeds, f"{of_shares} of the clips; equal {one.budget}, "),)
+        return (_crossed(differences, [one.size], plan.seeds, f"{of_shares} of the clips; "),)
 
     return measure
 

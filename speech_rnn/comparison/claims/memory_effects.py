@@ -35,7 +35,10 @@ def memory_task(first: str, second: str, task: str) -> Measure:
                 # A learning rate is a cell's own.
                 learning = experiment.learning.changed(learning_rate=1.0)
                 key = experiment.changed(cell="any", seed=0, learning=learning).to_json()
-                alike.setdefault(key, {}).setdefault(experiment.cell, {})[experiment.seed] = outcome
+                of_cell = alike.setdefault(key, {}).setdefault(experiment.cell, {})
+                if experiment.seed in of_cell:
+                    raise LackingError(f"{experiment.cell} learned {task} twice from seed {experiment.seed}")
+                of_cell[experiment.seed] = outcome
         groups = [
             (group, sorted(set(group[first]) & set(group[second])))
             for group in alike.values()
@@ -47,10 +50,13 @@ def memory_task(first: str, second: str, task: str) -> Measure:
         group, seeds = max(
             groups, key=lambda one: (next(iter(one[0][first].values())).experiment.task.n_steps, len(one[1]))
         )
-        figure = figure_of[task]
+        figure, learned = figure_of[task], [group[cell][seed] for cell in (first, second) for seed in seeds]
         differences = [figure(group[first][seed].figures) - figure(group[second][seed].figures) for seed in seeds]
         experiment = group[first][seeds[0]].experiment
         over = f"{experiment.task.n_steps} steps, {experiment.learning.units} units; {seeds_in_words(seeds)}"
-        return (Effect(mean_estimate(np.array(differences)), over),)
+        # Strings are counted whole.
+        counted = [1 + one.figures["largest_n"] for one in learned] if task == "counting" else []
+        resolution = float(np.mean(np.log2(1 + 1 / np.array(counted)))) if counted else 0.0
+        return (Effect(mean_estimate(np.array(differences), resolution=resolution), over),)
 
     return measure

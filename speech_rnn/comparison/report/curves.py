@@ -219,8 +219,8 @@ def shares(results: Results) -> Curves | None:
         title="Hunger for data",
         text=(
             f"Accuracy by the share of the training clips that were heard. {_size_in_words(plan, size)}, "
-            f"{BUDGETS[budget]}; with fewer clips there are more epochs, up to ten times as many. Intervals are over "
-            "seeds and clips."
+            f"{BUDGETS[budget]}. Few clips come up to ten times in an epoch, bent otherwise each time; from under a "
+            "tenth of them there are fewer steps too. Intervals are over seeds and clips."
         ),
         x="share of the training clips",
         y=f"{plan.part} accuracy",
