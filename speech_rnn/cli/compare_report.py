@@ -116,17 +116,21 @@ def show_results(results: Results, page: Path, *, as_json: bool, command: str) -
     """
     summary, outcomes = summarize(results, command=command), read_outcomes(page.parent / MEMORY_TASKS)
     verdicts = judge(results, outcomes)
+    console = Console(highlight=False)
+    # Before the page: what hours of training found is shown, whatever becomes of the pictures.
+    if as_json:
+        claims = [json.loads(one.to_json()) for one in verdicts]
+        print(json.dumps({**json.loads(summary.to_json()), "claims": claims}), flush=True)
+    else:
+        for element in tables(summary, verdicts):
+            console.print(element, soft_wrap=isinstance(element, Text))
     page.parent.mkdir(parents=True, exist_ok=True)
     machine = ", ".join(dict.fromkeys(one.machine for one in results.costs.values() if one.machine))
     atomic.write_text(page, comparison_page(results, summary, claims=verdicts, outcomes=outcomes, machine=machine))
     if as_json:
-        print(json.dumps({**json.loads(summary.to_json()), "claims": [json.loads(one.to_json()) for one in verdicts]}))
         print(f"page: {page}", file=sys.stderr)
-        return
-    console = Console(highlight=False)
-    for element in tables(summary, verdicts):
-        console.print(element, soft_wrap=isinstance(element, Text))
-    console.print(Text(f"page: {page}"), soft_wrap=True)
+    else:
+        console.print(Text(f"page: {page}"), soft_wrap=True)
 
 
 def plan_of(options: Mapping[str, Any], *, quick: bool) -> ComparisonPlan:

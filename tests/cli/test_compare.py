@@ -13,6 +13,7 @@ from speech_rnn.cli.main import main
 from speech_rnn.comparison.plan import ComparisonPlan
 from speech_rnn.comparison.summary import summarize
 from speech_rnn.config import AugmentationSettings, RunSettings
+from speech_rnn.errors import DataError
 from speech_rnn.memory_tasks.outcomes import append_outcome
 from speech_rnn.preparation import Prepared
 from tests.comparison.planted import planted_results
@@ -131,6 +132,27 @@ def test_the_page_is_written_beside_the_results_with_the_memory_tasks_that_lie_t
     assert f"speech-rnn compare --data {tones} --labels low,high -o made" in page
     assert "adding" in page
     assert f"{100 * json.loads(out)['contenders'][0]['accuracy']:.1f} %" in page
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_figures_are_printed_though_the_page_fails(
+    options: list[str],
+    cli: Cli,
+    tones: Path,
+    planned: list[ComparisonPlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise DataError("no page")
+
+    monkeypatch.setattr(compare_report, "comparison_page", broken)
+
+    code, out, err = cli("--data", tones, "--labels", "low,high", *options)
+
+    assert code == 1
+    assert "lstm" in out
+    assert "undecided" in out
+    assert "no page" in err
 
 
 @pytest.mark.slow

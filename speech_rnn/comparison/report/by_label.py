@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from speech_rnn.comparison.plan import Contender
-from speech_rnn.comparison.report.curves import Point, of_clips, right_answers
+from speech_rnn.comparison.report.curves import Point, crossed_point, of_clips, right_answers
 from speech_rnn.comparison.results import Results
-from speech_rnn.comparison.statistics import Difference, crossed_interval, holm_intervals
+from speech_rnn.comparison.statistics import Difference, holm_intervals
 from speech_rnn.comparison.summary import CONFIDENCE
 
 
@@ -21,7 +21,8 @@ class LabelRow(NamedTuple):
         label: of the task.
         clips: by which it is judged.
         accuracies: by cell.
-        differences: by pair of cells, the first less the second; intervals corrected for all labels and pairs (Holm).
+        differences: by pair of cells, the first less the second; intervals corrected for all labels and pairs
+            (Holm); without one where a single clip judges.
     """
 
     label: str
@@ -42,15 +43,17 @@ def by_label(results: Results, contenders: tuple[Contender, ...]) -> list[LabelR
         for number, label in present
         for pair in pairs
     }
-    if len(seeds) < 2:
-        points = {place: Point(x=None, value=float(one.mean())) for place, one in values.items()}
-    else:
-        alone: list[Difference] = [crossed_interval(one, confidence=CONFIDENCE) for one in values.values()]
-        together = holm_intervals(alone, len(seeds), confidence=CONFIDENCE)
-        points = {
-            place: Point(x=None, value=one.value, low=one.low, high=one.high)
-            for place, one in zip(values, together, strict=True)
-        }
+    points = {place: crossed_point(None, one) for place, one in values.items()}
+    alone = {
+        place: Difference(one.value, one.low, one.high)
+        for place, one in points.items()
+        if one.low is not None and one.high is not None
+    }
+    together = holm_intervals(list(alone.values()), len(seeds), confidence=CONFIDENCE)
+    points |= {
+        place: Point(x=None, value=one.value, low=one.low, high=one.high)
+        for place, one in zip(alone, together, strict=True)
+    }
     return [
         LabelRow(
             label,

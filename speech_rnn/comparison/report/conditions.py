@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.comparison.plan import Contender
-from speech_rnn.comparison.report.curves import BUDGETS, Curve, Curves, Panel, Point, of_clips, of_seeds
+from speech_rnn.comparison.report.curves import BUDGETS, Curve, Curves, Panel, Point, crossed_point, of_clips, of_seeds
 from speech_rnn.comparison.results import Measured, Results
-from speech_rnn.comparison.statistics import crossed_interval
-from speech_rnn.comparison.summary import CONFIDENCE
 
 RECORDED, INT8 = "recorded", "int8"
 # what is bent -> title, what goes to the right
@@ -144,12 +142,7 @@ def int8_losses(results: Results) -> list[Loss]:
         if floats and integers:
             first, second = next(iter(floats.values())), next(iter(integers.values()))
             if first.shape == second.shape:
-                lost = Point(x=None, value=float(first.mean() - second.mean()))
-                if len(first) > 1:
-                    value, low, high = crossed_interval(
-                        first.astype(np.float64) - second.astype(np.float64), confidence=CONFIDENCE
-                    )
-                    lost = Point(x=None, value=value, low=low, high=high)
+                lost = crossed_point(None, first.astype(np.float64) - second.astype(np.float64))
                 found.append(Loss(one.cell, one.units, of_clips(None, first), of_clips(None, second), lost))
     return found
 

@@ -34,7 +34,7 @@ class Point(Settings):
     Attributes:
         x: where it stands; ``None``: of the clips as they were recorded.
         value: mean over seeds.
-        low, high: its interval; ``None`` from one seed.
+        low, high: its interval; ``None`` from one seed, or of one clip.
     """
 
     x: float | None
@@ -241,10 +241,20 @@ def of_clips(x: float | None, right: NDArray[np.bool_]) -> Point:
         x: where it stands.
         right: bool [seeds, clips].
     """
-    if len(right) < 2:
-        return Point(x=x, value=float(right.mean()))
-    value, low, high = crossed_interval(right, confidence=CONFIDENCE)
-    return Point(x=x, value=value, low=max(0.0, low), high=min(1.0, high))
+    return _as_share(crossed_point(x, right))
+
+
+def crossed_point(x: float | None, values: NDArray[np.floating | np.bool_]) -> Point:
+    """A mean over seeds and clips with its interval; without one where a single seed or clip shows no spread.
+
+    Args:
+        x: where it stands.
+        values: [seeds, clips], right or wrong, or a difference of two.
+    """
+    if min(values.shape) < 2:
+        return Point(x=x, value=float(values.mean()))
+    value, low, high = crossed_interval(values, confidence=CONFIDENCE)
+    return Point(x=x, value=value, low=low, high=high)
 
 
 def of_seeds(x: float | None, values: NDArray[np.float64], *, log: bool = False) -> Point:

@@ -45,3 +45,16 @@ def test_a_label_that_no_clip_has_is_left_out_and_one_seed_has_no_interval() -> 
     assert (row.label, row.clips) == ("yes", 1)
     assert row.differences["lstm", "gru"].value == 1.0
     assert row.differences["lstm", "gru"].low is None
+
+
+def test_a_label_of_one_clip_has_no_interval_and_takes_none_from_the_others() -> None:
+    rng = np.random.default_rng(1)
+    small = planted_results({cell: rng.random((4, 40)) < 0.6 for cell in ("lstm", "gru")})
+    alone = small.header.changed(targets=(1, *[0] * 39))
+
+    often, once = by_label(Results(alone, small.finished), alone.contenders)
+
+    assert (often.clips, once.clips) == (39, 1)
+    assert once.differences["lstm", "gru"].low is None
+    assert once.accuracies["gru"].high is None
+    assert often.differences["lstm", "gru"].low is not None
