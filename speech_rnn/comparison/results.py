@@ -223,6 +223,9 @@ class Results:
         """By cell: what was given, else the best in the trainings that choose it; of equally good ones the smallest.
 
         Cells whose trainings aren't all done are left out.
+
+        Raises:
+            DataError: one of these trainings was judged by no clips.
         """
         tried: dict[str, list[Trial]] = {}
         for trial in self.header.trials:
@@ -230,7 +233,7 @@ class Results:
                 tried.setdefault(trial.cell, []).append(trial)
         done = {cell: trials for cell, trials in tried.items() if all(trial.key in self.finished for trial in trials)}
         best = {
-            cell: max(trials, key=lambda trial: (score(self.finished[trial.key].history[-1]), -trial.value)).value
+            cell: max(trials, key=lambda trial: (_tuned(self.finished[trial.key]), -trial.value)).value
             for cell, trials in done.items()
         }
         return {**best, **self.header.plan.learning_rates}
@@ -239,6 +242,17 @@ class Results:
     def missing(self) -> list[Trial]:
         """What is to be trained yet, in its order."""
         return [trial for trial in self.header.trials if trial.key not in self.finished]
+
+
+def _tuned(finished: Finished) -> float:
+    """How good a learning rate is."""
+    last = finished.history[-1]
+    if last.validation_accuracy is None:
+        raise DataError(
+            f"{finished.key} was judged by {last.validation_clips} tuning clips; a learning rate is chosen by one or "
+            "more: give the learning rates, and another -o folder"
+        )
+    return score(last)
 
 
 def read_results(path: Path) -> Results:

@@ -16,7 +16,7 @@ import numpy as np
 from speech_rnn import training
 from speech_rnn.comparison.costs.cell_costs import measure_costs
 from speech_rnn.comparison.measures.measuring import is_measured, measure, to_measure
-from speech_rnn.comparison.plan import ComparisonPlan, Trial
+from speech_rnn.comparison.plan import TUNING_SHARE, ComparisonPlan, Trial
 from speech_rnn.comparison.results import (
     LOG,
     RESULTS,
@@ -160,10 +160,14 @@ def _length(header: Header, trial: Trial) -> float:
 
 def _header(plan: ComparisonPlan, prepared: Prepared) -> Header:
     labels = Task.to_learn(plan.base.task, prepared.store.clips).labels
+    contenders = plan.contenders(len(labels))
+    # The task of the trainings that choose a rate, as that of the others: refused before anything is written.
+    if any(trial.study == "rates" for trial in plan.trials(contenders)):
+        Task.to_learn(plan.base.task.changed(tuning_share=TUNING_SHARE), prepared.store.clips)
     return Header(
         plan=plan,
         labels=labels,
-        contenders=plan.contenders(len(labels)),
+        contenders=contenders,
         recordings=_recordings(prepared),
         targets=tuple(judged_clips(labels, plan.base, prepared.store, plan.part).items.label.tolist()),
         made_with={library: version(library) for library in LIBRARIES},

@@ -108,8 +108,9 @@ class Task:
         """The task that settings make of a store's clips.
 
         Raises:
-            DataError: a word has no training clip that is heard, unknown is asked for and there is no other word, or
-                words are left out that are to be told apart or that no clip is known to be.
+            DataError: a word has no training clip that is heard, unknown is asked for and there is no other word,
+                words are left out that are to be told apart or that no clip is known to be, or no speaker of the words
+                stands in for validation where some are to.
         """
         words = _words(settings, clips)
         both = [word for word in settings.left_out if word in words]
@@ -153,6 +154,13 @@ class Task:
             raise DataError(
                 f"heard_share={settings.heard_share} and tuning_share={settings.tuning_share} leave training no clip "
                 f"of {', '.join(unheard)}; let it hear more"
+            )
+        # Speakers are drawn one by one, so few of them may leave none.
+        if settings.tuning_share and not len(task._wanted["validation"]):
+            speakers = {clip.speaker or clip.name for clip in clips if clip.part == "training" and clip.word in words}
+            raise DataError(
+                f"tuning_share={settings.tuning_share} of {len(speakers)} training speakers leaves none of the words' "
+                "to judge by; there must be one at least: take recordings of more speakers, or give the learning rates"
             )
         return task
 

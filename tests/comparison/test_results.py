@@ -100,6 +100,16 @@ def test_the_rate_with_the_best_tuning_accuracy_is_chosen_when_all_were_tried() 
         planted_rate("gru-4-seed0-rate0.1", 0.5).right_answers()
 
 
+def test_rates_that_no_clip_judged_are_not_ranked() -> None:
+    header = planted_header(PLAN.changed(rates=(0.3, 0.1)), 9)
+    keys = [trial.key for trial in header.trials if trial.study == "rates"]
+    unjudged = planted_rate(keys[0], 0.5).history[0].changed(validation_accuracy=None, validation_clips=0)
+    lines = [planted_rate(key, 0.5).changed(history=(unjudged,)) for key in keys]
+
+    with pytest.raises(DataError, match=r"seed0-rate0.3 was judged by 0 tuning clips; .* give the learning rates"):
+        _ = Results(header, {line.key: line for line in lines}).learning_rates
+
+
 @pytest.mark.parametrize("left", [1, 50, -1])
 def test_a_line_that_was_cut_off_is_not_there_and_the_next_one_takes_its_place(path: Path, left: int) -> None:
     write(path, LINES[0])

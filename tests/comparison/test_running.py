@@ -291,11 +291,16 @@ def test_a_run_of_another_comparison_is_not_gone_on_with(prepared: Prepared, tmp
         run_comparison(tmp_path / "compare", PLAN, prepared, workers=0)
 
 
-def test_what_can_t_be_trained_or_judged_is_said_before_anything_is_written(prepared: Prepared, tmp_path: Path) -> None:
+def test_what_can_t_be_trained_or_judged_is_said_before_anything_is_written(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = PLAN.base.task.changed(labels=("low", "yes"))
 
     with pytest.raises(DataError, match="needs training clips of yes; there are high, low, middle"):
         run_comparison(tmp_path / "compare", PLAN.changed(base=PLAN.base.changed(task=words)), prepared)
+    monkeypatch.setattr(running, "TUNING_SHARE", 1e-9)
+    with pytest.raises(DataError, match="training speakers leaves none of the words' to judge by"):
+        run_comparison(tmp_path / "compare", PLAN.changed(rates=(0.1, 0.2)), prepared)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -362,3 +362,11 @@ def test_speakers_who_choose_settings_are_taken_out_of_training_and_validation_i
 def test_a_share_that_leaves_a_word_without_clips_is_refused() -> None:
     with pytest.raises(DataError, match=r"heard_share=0.001 and tuning_share=0.0 leave training no clip of yes, no,"):
         Task.to_learn(TaskSettings(heard_share=0.001), clips([*COMMANDS, *OTHERS]))
+
+
+def test_so_few_speakers_that_none_stands_in_for_validation_are_refused() -> None:
+    everything = clips(["yes", "no"], {"training": 2, "validation": 5, "testing": 5})
+    tuning = TaskSettings(labels=("yes", "no"), tuning_share=1e-9)
+
+    with pytest.raises(DataError, match=r"tuning_share=1e-09 of 2 training speakers leaves none .* give the learning"):
+        Task.to_learn(tuning, everything)
