@@ -84,12 +84,12 @@ def run_comparison(
     """
     header = _header(plan, prepared)
     with open_results(folder / RESULTS, header) as file:
-        comparison = _Comparison(folder, file, prepared, say, keep_runs=keep_runs, measured=measured)
+        comparison = _Comparison(folder, file, prepared, say, jobs=jobs, keep_runs=keep_runs, measured=measured)
         with _saying_how_to_go_on(folder):
             if measured:
-                comparison.measure_kept(jobs, workers)
+                comparison.measure_kept(workers)
             if jobs:
-                comparison.run_side_by_side(jobs)
+                comparison.run_side_by_side()
             else:
                 comparison.run_here(workers)
             if costs:
@@ -122,9 +122,9 @@ def measure_missing(
     """
     there = read_results(folder / RESULTS).header
     with open_results(folder / RESULTS, there.changed(recordings=_recordings(prepared))) as file:
-        comparison = _Comparison(folder, file, prepared, say, keep_runs=True, measured=True)
+        comparison = _Comparison(folder, file, prepared, say, jobs=jobs, keep_runs=True, measured=True)
         with _saying_how_to_go_on(folder):
-            comparison.measure_kept(jobs, workers)
+            comparison.measure_kept(workers)
         return file.results
 
 
@@ -136,8 +136,13 @@ def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
         raise training.Interrupted(f"stopped and saved; the same command with -o {folder} goes on from there") from None
 
 
-def seconds_left(results: Results) -> float | None:
-    """How long what is missing will take, one after another, at the pace of what was done; ``None`` if nothing was."""
+def seconds_left(results: Results, jobs: int = 1) -> float | None:
+    """How long what is missing will take at the pace of what was done; ``None`` if nothing was.
+
+    Args:
+        results: as far as they are done.
+        jobs: trainings side by side; 0 and 1: one after another.
+    """
     if not results.finished:
         return None
     header = results.header
@@ -146,10 +151,11 @@ def seconds_left(results: Results) -> float | None:
     for key, one in results.finished.items():
         paces.setdefault((trials[key].cell, trials[key].units), []).append(one.seconds / _length(header, trials[key]))
     usual = float(np.mean([pace for some in paces.values() for pace in some]))
-    return sum(
+    serial = sum(
         _length(header, trial) * float(np.mean(paces.get((trial.cell, trial.units), usual)))
         for trial in results.missing
     )
+    return serial / max(1, min(jobs, len(results.missing)))
 
 
 def _length(header: Header, trial: Trial) -> float:
@@ -191,26 +197,28 @@ class _Comparison:
         prepared: Prepared,
         say: Callable[[str], None],
         *,
+        jobs: int,
         keep_runs: bool,
         measured: bool,
     ) -> None:
+        self._jobs = jobs
         self._folder, self._file, self._prepared = folder, file, prepared
         self._keep_runs, self._measured, self._say = keep_runs, measured, say
 
-    def measure_kept(self, jobs: int, workers: int | None) -> None:
-        """Measure what was trained before; ``jobs`` and ``workers`` are those of :func:`run_comparison`."""
+    def measure_kept(self, workers: int | None) -> None:
+        """Measure what was trained before; ``workers`` are those of :func:`run_comparison`."""
         results, runs = self._file.results, self._folder / RUNS
         asked = [_Asked(runs / one.key, results.header, one, None, True) for one in to_measure(results, runs)]
         for one in asked:
             settings = results.header.plan.settings_of(one.trial, results.learning_rates)
             _lay_down(one.run, settings, results.header, one.trial, self._prepared)
-        if not jobs:
+        if not self._jobs:
             for one in asked:
                 keras.backend.clear_session()
                 self._add_measured(_measured(one, self._prepared.store, workers))
         elif asked:
-            with side_by_side(jobs, self._prepared.store, self._folder / LOG) as pool:
-                for done in as_done(pool, jobs, _measured_there, asked):
+            with side_by_side(self._jobs, self._prepared.store, self._folder / LOG) as pool:
+                for done in as_done(pool, self._jobs, _measured_there, asked):
                     self._add_measured(done)
 
     def _add_measured(self, measured: Measured) -> None:
@@ -226,11 +234,11 @@ class _Comparison:
                 keras.backend.clear_session()
                 self._finish(*train_and_judge(asked, self._prepared.store, workers=workers))
 
-    def run_side_by_side(self, jobs: int) -> None:
+    def run_side_by_side(self) -> None:
         """Train what is missing in processes; at Ctrl-C they are ended, and lose what came after their checkpoints."""
-        with side_by_side(jobs, self._prepared.store, self._folder / LOG) as pool:
+        with side_by_side(self._jobs, self._prepared.store, self._folder / LOG) as pool:
             for _, trials in self._studies():
-                for done in as_done(pool, jobs, _train_and_judge_there, map(self._begin, trials)):
+                for done in as_done(pool, self._jobs, _train_and_judge_there, map(self._begin, trials)):
                     self._finish(*done)
 
     def _studies(self) -> Iterator[tuple[str, list[Trial]]]:
@@ -240,7 +248,7 @@ class _Comparison:
 
     def _begin(self, trial: Trial) -> _Asked:
         results = self._file.results
-        header, left = results.header, seconds_left(results)
+        header, left = results.header, seconds_left(results, self._jobs)
         number = 1 + [one.key for one in header.trials].index(trial.key)
         of_time = "" if left is None else f", {duration(left)} left"
         self._say(f"{number} of {len(header.trials)}: {_in_words(trial)}{of_time}")

@@ -308,13 +308,14 @@ def test_the_time_left_goes_by_what_each_cell_has_taken() -> None:
     header = planted_header(PLAN.changed(seeds=(1, 2)), 4)
     right = np.ones(4, np.bool_)
 
-    def left(*seconds: float) -> float | None:
+    def left(*seconds: float, jobs: int = 1) -> float | None:
         keys = [trial.key for trial in header.trials]
         lines = [planted(key, right, seconds=took) for key, took in zip(keys, seconds, strict=False)]
-        return seconds_left(Results(header, {line.key: line for line in lines}))
+        return seconds_left(Results(header, {line.key: line for line in lines}), jobs)
 
     assert left() is None
     assert left(10.0) == 30.0
-    assert left(10.0, 4.0) == 14.0
+    assert left(10.0, 4.0) == left(10.0, 4.0, jobs=0) == 14.0
+    assert left(10.0, 4.0, jobs=2) == left(10.0, 4.0, jobs=9) == 7.0  # two are missing
     assert left(10.0, 4.0, 10.0) == 4.0
     assert left(10.0, 4.0, 10.0, 4.0) == 0.0
