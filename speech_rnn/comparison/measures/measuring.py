@@ -5,6 +5,7 @@ All cells hear the same sound, which is made once and kept in the cache, and all
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from speech_rnn.config import RunSettings
 from speech_rnn.data.clips import SILENCE, UNKNOWN, JudgedPart, Part
 from speech_rnn.data.store import Store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
+from speech_rnn.errors import ModelError
 from speech_rnn.export.artefact import int8_stream
 from speech_rnn.export.calibration import calibration_features
 from speech_rnn.feature_cache import DigestedRows, FeatureArray, FeatureFile, cached_features
@@ -40,6 +42,8 @@ TAUGHT_GAPS = 500  # of each kind
 def measure(folder: Path, header: Header, trial: Trial, store: Store, *, workers: int | None = None) -> Measured:
     """What a trained cell does with other sound than the judged clips as they are.
 
+    Where the cell can't be converted to eight bits, those are left out of the answers.
+
     Args:
         folder: of its run, which has ended.
         header: of the comparison; cells of the middle size are taught to remember too.
@@ -48,7 +52,7 @@ def measure(folder: Path, header: Header, trial: Trial, store: Store, *, workers
         workers: processes that make sound which isn't in the cache yet; as many as there are cores where not given.
 
     Raises:
-        ModelError: the run's files are damaged, or the cell can't be converted to eight bits.
+        ModelError: the run's files are damaged.
         DataError: the part to judge by has no words.
     """
     # Dropout's generators are drawn when a model is built.
@@ -59,7 +63,8 @@ def measure(folder: Path, header: Header, trial: Trial, store: Store, *, workers
     for variant in VARIANTS:
         right = _right(run.classifier, sounds.features(sounds.variant(variant)), spoken.label)
         answers[variant.key] = right
-    answers[INT8] = right_in_8_bits(run, sounds)
+    with suppress(ModelError):
+        answers[INT8] = right_in_8_bits(run, sounds)
     some = drawn(spoken, MOST_GRADIENTS, "clips of gradients")
     heard = np.array(sounds.features(VariantRows(store, some, sounds.part, RECORDED)))
     norms = gradient_flow(run.classifier, heard, some.label)
@@ -184,6 +189,9 @@ def right_in_8_bits(run: Run, sounds: MeasuringSounds) -> NDArray[np.bool_]:
     Args:
         run: with the weights of its last epoch.
         sounds: what is heard.
+
+    Raises:
+        ModelError: the classifier can't be converted.
     """
     calibration = calibration_features(run.settings, sounds.store)
     model = int8_stream(run, name="measured", calibration=calibration, which="final")

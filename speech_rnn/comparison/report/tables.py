@@ -170,14 +170,14 @@ def costs_table(title: str, contenders: Sequence[Contender], costs: Mapping[str,
     kinds: tuple[tuple[str, Callable[[Costs], str | None]], ...] = (
         ("A step of training, one thread", lambda one: f"{1_000 * one.training_step_s:.3g} ms"),
         ("Memory of training", lambda one: f"{one.training_memory_bytes / 1e6:,.0f} MB"),
-        ("A step in float32", lambda one: f"{one.step_us_float32:.3g} µs"),
-        ("A step in int8", lambda one: f"{one.step_us_int8:.3g} µs"),
-        ("A clip in float32", lambda one: f"{one.clip_us_float32:,.0f} µs"),
-        ("A clip in int8", lambda one: f"{one.clip_us_int8:,.0f} µs"),
-        ("Stream file, float32", lambda one: f"{one.file_bytes_float32:,} bytes"),
-        ("Stream file, int8", lambda one: f"{one.file_bytes_int8:,} bytes"),
-        ("Step for a board, int8", lambda one: None if one.board_bytes is None else f"{one.board_bytes:,} bytes"),
-        ("Arena on a board", lambda one: None if one.arena_bytes is None else f"{one.arena_bytes:,} bytes"),
+        ("A step in float32", lambda one: _cost(one.step_us_float32, ".3g", "µs")),
+        ("A step in int8", lambda one: _cost(one.step_us_int8, ".3g", "µs")),
+        ("A clip in float32", lambda one: _cost(one.clip_us_float32, ",.0f", "µs")),
+        ("A clip in int8", lambda one: _cost(one.clip_us_int8, ",.0f", "µs")),
+        ("Stream file, float32", lambda one: _cost(one.file_bytes_float32, ",", "bytes")),
+        ("Stream file, int8", lambda one: _cost(one.file_bytes_int8, ",", "bytes")),
+        ("Step for a board, int8", lambda one: _cost(one.board_bytes, ",", "bytes")),
+        ("Arena on a board", lambda one: _cost(one.arena_bytes, ",", "bytes")),
         ("State of a stream, float32", lambda one: f"{one.state_bytes_float32:,} bytes"),
     )
     for name, say in kinds:
@@ -263,6 +263,10 @@ def _difference(point: Point) -> str:
 
 def _noted(point: Point) -> str:
     return f"{percent(point.value)}\n{interval(point.low, point.high)}"
+
+
+def _cost(value: float | None, digits: str, unit: str) -> str | None:
+    return None if value is None else f"{value:{digits}} {unit}"
 
 
 def _ends(point: Point, scale: float, digits: str) -> str:

@@ -20,6 +20,7 @@ from speech_rnn.comparison.measures.variants import VARIANTS
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import Header, Measured, Results, read_results
 from speech_rnn.comparison.running import measure_missing, run_comparison
+from speech_rnn.errors import ModelError
 from speech_rnn.export.artefact import int8_stream
 from speech_rnn.export.calibration import calibration_features
 from speech_rnn.features import mfcc
@@ -125,6 +126,19 @@ def test_cells_of_the_middle_size_alone_are_taught_and_measuring_again_finds_the
 
     assert [key for key in line.answers if "taught" in key] == [f"taught_{key}" for key in GAPS]
     assert measured(folder, "rnn-4-seed1", prepared) == line
+
+
+def test_a_cell_without_an_integer_form_is_asked_everything_else(
+    folder: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise ModelError("the converter refuses it")
+
+    monkeypatch.setattr(measuring, "int8_stream", refused)
+
+    line = measured(folder, "gru-3-seed1", prepared)
+
+    assert list(line.answers) == [*(variant.key for variant in VARIANTS), *GAPS]
 
 
 def test_what_is_measured_are_kept_cells_that_were_not_yet(folder: Path) -> None:
