@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -27,6 +29,8 @@ RESULTS_VERSION = 2
 RESULTS = "results.jsonl"  # in the folder of a comparison
 RUNS = "runs"  # beside it, a folder a trial
 LOG = "trainings.log"
+AGAIN = "run speech-rnn compare again, into another folder"
+NAME_OF_ANSWERS = re.compile(r"[a-z][a-z0-9_]*:(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)")
 S = TypeVar("S", bound=Settings)
 
 
@@ -50,6 +54,14 @@ class Header(Settings):
     recordings: Annotated[tuple[SourceRecord, ...], Field(strict=False)]
     targets: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
     made_with: dict[str, str]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        most = len(self.labels) - 1
+        outside = [target for target in self.targets if not 0 <= target <= most]
+        if outside:
+            raise ValueError(f"targets has {outside[0]}, which must be the place of a label, 0 to {most}; {AGAIN}")
+        return self
 
     @property
     def trials(self) -> list[Trial]:
@@ -136,7 +148,7 @@ class Measured(Settings):
 
     Attributes:
         key: of the trial.
-        answers: ``WHAT:VALUE`` -> which of its clips are right, the same clips for all trials: ``recorded:0``,
+        answers: ``WHAT:NUMBER`` -> which of its clips are right, the same clips for all trials: ``recorded:0``,
             ``snr:10`` (dB), ``speed:0.8``, ``level:-30`` (dB), ``int8:0`` (weights and products of 8 bits),
             ``gap_silence:2``, ``gap_noise:2``, ``gap_words:2`` (asked so many seconds after the word), and
             ``taught_gap_silence:2`` and so on, after further training with such gaps.
@@ -148,6 +160,15 @@ class Measured(Settings):
     key: str
     answers: Mapping[str, Answers]
     gradient_norms: Annotated[tuple[float, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.answers:
+            found = NAME_OF_ANSWERS.fullmatch(name)
+            # Written in one way only, so that no condition has two names.
+            if found is None or f"{float(found[1]):g}" != found[1]:
+                raise ValueError(f"answers has {shown(name)}, which must be WHAT:NUMBER; 'snr:10' is an example")
+        return self
 
 
 class Costs(Settings):
@@ -297,6 +318,16 @@ def _fault(results: Results, line: Line) -> str | None:
         return f"has key={shown(line.key)}, which must be of this comparison, and there once"
     if isinstance(line, Finished) and line.answers is not None and line.answers.n != header.judged_clips:
         return f"has n={line.answers.n} clips, which must be the {header.judged_clips} of this comparison"
+    return _other_clips(results, line) if isinstance(line, Measured) else None
+
+
+def _other_clips(results: Results, line: Measured) -> str | None:
+    """As :func:`_fault`, where a cell was asked of fewer or more clips than the others."""
+    for other in results.measured.values():
+        for name in line.answers.keys() & other.answers.keys():
+            n, usual = line.answers[name].n, other.answers[name].n
+            if n != usual:
+                return f"has n={n} clips of {shown(name)}, which must be the {usual} of {other.key}"
     return None
 
 
@@ -371,25 +402,40 @@ def _first_difference(one: object, other: object, name: str = "") -> tuple[str, 
 
 
 def _header(path: Path, line: bytes) -> Header:
+    if not line:
+        raise DataError(f"{path} is empty, and must begin with a line of what is compared; {AGAIN}")
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     version = values.get("version") if isinstance(values, dict) else None
     if version != RESULTS_VERSION:
-        raise DataError(
-            f"{path} has version {shown(version)}, this program reads {RESULTS_VERSION}; give another -o folder"
-        )
-    return _parsed(path, 1, Header, line)
+        raise DataError(f"{path} has version {shown(version)}, which must be {RESULTS_VERSION}; {AGAIN}")
+    header = _parsed(path, 1, Header, line)
+    there = [(one.budget, one.size, one.cell) for one in header.contenders]
+    wanted = list(product(header.plan.budgets, header.plan.sizes, header.plan.cells))
+    for one, other in zip_longest(there, wanted):
+        if one != other:
+            raise SettingsError(
+                f"line 1 of {path}: contenders has {_in_words(one)} where the plan has {_in_words(other)}, and must be "
+                f"each cell at each budget and size; {AGAIN}"
+            )
+    return header
+
+
+def _in_words(place: tuple[str, int, str] | None) -> str:
+    return "none" if place is None else "{2} at {0} of size {1}".format(*place)
 
 
 def _parsed_line(path: Path, number: int, line: bytes) -> Line:
     try:
         kind = json.loads(line)["kind"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         kind = None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise SettingsError(f"line {number} of {path} has kind {shown(kind)}, which must be one of {', '.join(KINDS)}")
+        raise SettingsError(
+            f"line {number} of {path} has kind {shown(kind)}, which must be one of {', '.join(KINDS)}; remove that line"
+        )
     return _parsed(path, number, KINDS[kind], line)
 
 

@@ -110,7 +110,10 @@ def summarize(results: Results, *, command: str = "", resamples: int = 2_000) ->
     """
     header, plan, rates = results.header, results.header.plan, results.learning_rates
     if missing := len(results.missing):
-        raise DataError(f"{missing} of {len(header.trials)} trainings are missing; the same command runs them")
+        raise DataError(
+            f"{missing} of {len(header.trials)} trainings are missing, and all are needed; the speech-rnn compare that "
+            "began them goes on"
+        )
     right = [_right(results, contender) for contender in header.contenders]
     return Summary(
         data=", ".join(one.name for one in header.recordings),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,13 +188,16 @@ except SpeechRnnError as error:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('{"key": 3}', "has kind None, which must be one of trained, measured, costs"),
+        ('{"key": 3}', "has kind None, which must be one of trained, measured, costs; remove"),
+        ("[" * 100_000, "has kind None"),
         ('{"kind": "trained"}', "key"),
         ("[]", "has kind None"),
         (LINES[0].model_dump_json(), "has key='lstm-4-seed1', which must be of this comparison, and there once"),
         (planted("rnn-4-seed1", RIGHT).model_dump_json(), "has key='rnn-4-seed1'"),
         (planted("gru-4-seed1", RIGHT[:8]).model_dump_json(), "has n=8 clips, which must be the 9 of this comparison"),
         (MEASURED.changed(key="rnn-4-seed1").model_dump_json(), "has key='rnn-4-seed1'"),
+        (MEASURED.model_dump_json().replace("snr:10", "snr:loud"), "answers has 'snr:loud', which must be WHAT:NUMBER"),
+        (MEASURED.model_dump_json().replace("snr:10", "snr:10.0"), "answers has 'snr:10.0', which must be WHAT:NUMBER"),
         (COSTS.changed(units=5).model_dump_json(), "has key='gru-5'"),
         (LINES[1].model_dump_json().replace('"n":9', '"n":19'), "must be n=19 bits in hexadecimal"),
     ],
@@ -210,12 +215,47 @@ def test_a_line_that_doesn_t_belong_there_is_named(path: Path, line: str, says: 
 def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.jsonl").write_text('{"version": 99}\n')
     (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000 + "\n")
 
     for name, says in (
         ("none.jsonl", "can't be read (No such file or directory); give a folder of speech-rnn compare"),
-        ("other.jsonl", "has version 99, this program reads 2; give another -o folder"),
-        ("empty.jsonl", "has version None, this program reads 2; give another -o folder"),
+        ("other.jsonl", "has version 99, which must be 2; run speech-rnn compare again, into another folder"),
+        ("deep.jsonl", "has version None, which must be 2; run speech-rnn compare again"),
+        ("empty.jsonl", "is empty, and must begin with a line of what is compared; run speech-rnn compare again"),
     ):
         with pytest.raises(DataError) as error:
             read_results(tmp_path / name)
         assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"contenders": []}, "contenders has none where the plan has lstm at units of size 4, and must be each cell"),
+        ({"contenders": HEADER.contenders[:1]}, "contenders has none where the plan has gru at units of size 4"),
+        (
+            {"contenders": [*HEADER.contenders, HEADER.contenders[0]]},
+            "has lstm at units of size 4 where the plan has n",
+        ),
+        ({"targets": [0, 2, 1]}, "targets has 2, which must be the place of a label, 0 to 1; run speech-rnn compare"),
+        ({"targets": [0, -1]}, "targets has -1, which must be the place of a label"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, list[Any]], says: str) -> None:
+    values = json.loads(HEADER.model_dump_json())
+    plain = {name: [one if isinstance(one, int) else one.model_dump() for one in some] for name, some in change.items()}
+    (tmp_path / "results.jsonl").write_text(json.dumps({**values, **plain}) + "\n")
+
+    with pytest.raises(SettingsError) as error:
+        read_results(tmp_path / "results.jsonl")
+    assert says in str(error.value)
+
+
+def test_a_cell_that_was_asked_of_other_clips_than_the_others_is_named(path: Path) -> None:
+    fewer = MEASURED.changed(key="gru-4-seed1", answers={"level:-30": Answers.of(RIGHT), "snr:10": Answers.of(RIGHT)})
+    write(path, MEASURED, fewer)
+
+    with pytest.raises(
+        SettingsError, match=r"line 3 of .* has n=9 clips of 'snr:10', which must be the 5 of lstm-4-see"
+    ):
+        read_results(path)

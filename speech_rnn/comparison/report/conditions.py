@@ -178,11 +178,7 @@ def _right(results: Results, contender: Contender, kind: str) -> dict[float, NDA
     lines = _lines(results, contender)
     names = dict.fromkeys(name for line in lines for name in line.answers)
     parts = {name: name.rpartition(":") for name in names}
-    return {
-        float(value): _stacked(lines, name)
-        for name, (what, _, value) in parts.items()
-        if what == kind and _is_number(value)
-    }
+    return {float(value): _stacked(lines, name) for name, (what, _, value) in parts.items() if what == kind}
 
 
 def _stacked(lines: Sequence[Measured], name: str) -> NDArray[np.bool_]:
@@ -193,10 +189,3 @@ def _lines(results: Results, contender: Contender) -> list[Measured]:
     """What was measured of a cell, a line a seed, as far as it was."""
     keys = (contender.trial(seed).key for seed in results.header.plan.seeds)
     return [results.measured[key] for key in keys if key in results.measured]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False

@@ -69,11 +69,11 @@ def test_all_that_was_measured_is_there_by_cell_and_name(results: Results) -> No
 
 def test_names_that_nobody_knows_are_no_picture_but_are_kept(results: Results) -> None:
     key, line = next(iter(results.measured.items()))
-    odd = line.changed(answers={"echo:2": Answers(n=1, right="80"), "snr:loud": Answers(n=1, right="80")})
+    odd = line.changed(answers={"echo:2": Answers(n=1, right="80"), "snr_loud:1": Answers(n=1, right="80")})
     few = dataclasses.replace(results, measured={key: odd.changed(gradient_norms=(1.0,))})
 
     assert (bent(few), gaps(few), reach(few), int8_losses(few)) == ([], [], None, [])
-    assert set(all_measured(few)["lstm-32"]) == {"echo:2", "snr:loud"}
+    assert set(all_measured(few)["lstm-32"]) == {"echo:2", "snr_loud:1"}
 
 
 def test_without_measures_there_is_nothing(results: Results) -> None:
