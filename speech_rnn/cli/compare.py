@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from speech_rnn.cli.options import Labels, cache_option, data_option, workers_option
 from speech_rnn.processes import n_cores
@@ -158,8 +159,7 @@ def command(
     speech-rnn compare --data my_words --labels all --learning-rate lstm=0.004 --seeds 3 --json
     """
     if show is not None:
-        if quick or sources:
-            raise click.UsageError("--show trains nothing; leave --data and --quick out.")
+        _refuse_other_options(click.get_current_context())
         with quiet():
             from speech_rnn.cli.compare_report import show_file
 
@@ -187,6 +187,18 @@ def command(
         as_json=as_json,
         command=_command(sources, learning_rates, given, output, quick=quick),
     )
+
+
+def _refuse_other_options(ctx: click.Context) -> None:
+    """Raise a usage error where ``--show`` would pass over what was asked for."""
+    ignored = [
+        param.opts[-1]
+        for param in ctx.command.params
+        if param.name not in ("show", "as_json")
+        and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if ignored:
+        raise click.UsageError(f"--show trains nothing and takes --json alone; leave {', '.join(ignored)} out.")
 
 
 def _command(

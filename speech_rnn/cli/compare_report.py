@@ -22,6 +22,7 @@ from speech_rnn.comparison.results import RESULTS, Results, read_results
 from speech_rnn.comparison.running import run_comparison
 from speech_rnn.comparison.summary import Summary, summarize
 from speech_rnn.config import AugmentationSettings, ModelSettings, RunSettings, TrainingSettings
+from speech_rnn.errors import DataError
 from speech_rnn.memory_tasks.outcomes import read_outcomes
 from speech_rnn.models import check_cell
 from speech_rnn.preparation import prepare
@@ -96,9 +97,13 @@ def show_file(path: Path, *, as_json: bool, command: str) -> None:
         command: what gives the figures again.
 
     Raises:
-        DataError: there is no such file, or trainings are missing.
+        DataError: there is no such file, its page would take its place, or trainings are missing.
     """
     file, page = (path / RESULTS, path / PAGE) if path.is_dir() else (path, path.with_suffix(".html"))
+    if page == file:
+        raise DataError(
+            f"{file} would be overwritten by its page, which must be another file; rename it to end in .jsonl"
+        )
     show_results(read_results(file), page, as_json=as_json, command=command)
 
 

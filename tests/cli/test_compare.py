@@ -212,3 +212,27 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
     assert err.startswith("speech-rnn")
     assert says in err
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [["--units", "8"], ["--jobs", "0", "--seeds", "3"], ["--quick"], ["-o", "compare"]])
+def test_show_refuses_what_it_would_pass_over(options: list[str], cli: Cli, tmp_path: Path) -> None:
+    code, out, err = cli("--show", tmp_path, *options)
+
+    assert (code, out) == (2, "")
+    long = {"-o": "--output"}
+    names = ", ".join(long.get(option, option) for option in options if option.startswith("-"))
+    assert sorted(names.split(", ")) == sorted(err.split("leave ")[1].split(" out.")[0].split(", "))
+
+
+@pytest.mark.parametrize("name", ["results.html", "results.jsonl"])
+def test_show_writes_the_page_beside_the_results_and_never_over_them(name: str, cli: Cli, tmp_path: Path) -> None:
+    results = planted_results(comparison(0))
+    text = "".join(f"{one.model_dump_json()}\n" for one in (results.header, *results.finished.values()))
+    (tmp_path / name).write_text(text)
+
+    code, _, err = cli("--show", name)
+
+    assert (tmp_path / name).read_text() == text
+    assert code == (name == "results.html")
+    assert ("results.html would be overwritten by its page" in err) == (name == "results.html")
+    assert (tmp_path / "results.html").exists()
