@@ -44,6 +44,7 @@ from speech_rnn.runs import RunRecord, load_run
 from speech_rnn.scoring import judged_clips, score_run
 
 BATCHES = "batches"
+PASSING = ".passing"  # in the folder of a run that goes when its line is in the results
 LIBRARIES = ("speech-rnn", "keras", "tensorflow", "librosa", "numpy")
 MOST_BATCH_BYTES = 8 * 2**30  # of one seed's batches on disk; where there are more, each training makes its own
 
@@ -86,6 +87,7 @@ def run_comparison(
     with open_results(folder / RESULTS, header) as file:
         comparison = _Comparison(folder, file, prepared, say, jobs=jobs, keep_runs=keep_runs, measured=measured)
         with _saying_how_to_go_on(folder):
+            comparison.remove_leftovers()
             if measured:
                 comparison.measure_kept(workers)
             if jobs:
@@ -205,6 +207,25 @@ class _Comparison:
         self._folder, self._file, self._prepared = folder, file, prepared
         self._keep_runs, self._measured, self._say = keep_runs, measured, say
 
+    def remove_leftovers(self) -> None:
+        """Remove what a kill has left: batches that nobody hears any more or that aren't whole, runs that are done.
+
+        Runs that were kept when they were trained stay.
+        """
+        results, runs = self._file.results, self._folder / RUNS
+        needed = {_heard_by(one) for one in results.missing}
+        for batches in (self._folder / BATCHES).glob("*"):
+            if batches.name not in needed:
+                shutil.rmtree(batches, ignore_errors=True)
+            for half in batches.glob(".*"):
+                half.unlink(missing_ok=True)
+        if self._keep_runs:
+            return
+        asked = {one.key for one in to_measure(results, runs)} if self._measured else set[str]()
+        for key in results.finished:
+            if key not in asked and (runs / key / PASSING).exists():
+                shutil.rmtree(runs / key, ignore_errors=True)
+
     def measure_kept(self, workers: int | None) -> None:
         """Measure what was trained before; ``workers`` are those of :func:`run_comparison`."""
         results, runs = self._file.results, self._folder / RUNS
@@ -255,6 +276,10 @@ class _Comparison:
         run = self._folder / RUNS / trial.key
         settings = header.plan.settings_of(trial, results.learning_rates)
         _lay_down(run, settings, header, trial, self._prepared)
+        if self._keep_runs:
+            (run / PASSING).unlink(missing_ok=True)
+        else:
+            (run / PASSING).touch()
         return _Asked(run, header, trial, self._batch_folder(trial), self._measured and is_measured(header, trial))
 
     def _batch_folder(self, trial: Trial) -> Path | None:

@@ -1,14 +1,17 @@
 """Batches of training kept on disk: all cells hear the same, so what is heard has to be bent once and not for each.
 
 A file holds an epoch. It is written beside and renamed when the epoch has been heard to its end; who stops before
-leaves none, and two processes that make the same one leave one.
+leaves none, and two processes that make the same one leave one. Where the disk can't take it there is none either, and
+the epoch is heard all the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers
 from speech_rnn.data.clips import Part
 from speech_rnn.data.task import Items
 
+VERSION = 1  # to be raised when the same settings give other batches
 WORD_BYTES = np.dtype(np.int64).itemsize
 FEATURE_BYTES = np.dtype(np.float32).itemsize
 
@@ -38,14 +42,14 @@ class BatchFiles:
         self._folder, self._workers = folder, workers
         settings, front_end = maker.settings, maker.settings.features
         self._shape = (front_end.n_frames, front_end.n_mfcc)
-        self._identity = [maker.store.digest, _decisive(settings)]
+        self._identity = [VERSION, maker.store.digest, _decisive(settings)]
 
     def batches(
         self, items: Items, part: Part, *, batch_size: int, epoch: int = 0, first_batch: int = 0
     ) -> Iterator[Batch]:
         """As :meth:`~speech_rnn.data.batches.BatchWorkers.batches`."""
         path = self._path(items, part, epoch)
-        if not path.exists():
+        if not self._is_whole(path, len(items)):
             made = self._workers.batches(items, part, batch_size=batch_size, epoch=epoch, first_batch=first_batch)
             yield from made if first_batch else _written(path, made, len(items))
             return
@@ -55,6 +59,13 @@ class BatchFiles:
         for start in range(first_batch * batch_size, len(items), batch_size):
             some = slice(start, start + batch_size)
             yield Batch(np.array(features[some]), items.label[some], np.array(words[some]))
+
+    def _is_whole(self, path: Path, n: int) -> bool:
+        """Whether a file is there and as large as it must be; what a crash of the machine left may not be."""
+        try:
+            return path.stat().st_size == n * (WORD_BYTES + FEATURE_BYTES * math.prod(self._shape))
+        except OSError:
+            return False
 
     def _path(self, items: Items, part: Part, epoch: int) -> Path:
         digest = hashlib.sha256(json.dumps([*self._identity, part, epoch], sort_keys=True).encode())
@@ -82,12 +93,31 @@ def _decisive(settings: RunSettings) -> dict[str, object]:
 
 def _written(path: Path, batches: Iterator[Batch], n: int) -> Iterator[Batch]:
     """The batches of an epoch, which are in the file when the last has been taken."""
+    writer = _writer(path, n)
+    try:
+        _send(writer, None)
+        for batch in batches:
+            _send(writer, batch)
+            yield batch
+        _send(writer, None)
+    finally:
+        with suppress(OSError):
+            writer.close()
+
+
+def _send(writer: Generator[None, Batch | None], batch: Batch | None) -> None:
+    """Let a writer go on; one that has ended, since the disk was full or gone, takes nothing any more."""
+    with suppress(OSError, StopIteration):
+        writer.send(batch)
+
+
+def _writer(path: Path, n: int) -> Generator[None, Batch | None]:
+    """Takes the batches of an epoch, then ``None``, upon which they are in the file."""
     all_words: list[NDArray[np.int64]] = []
     with atomic.new_file(path) as beside, beside.open("wb") as file:
         file.seek(WORD_BYTES * n)
-        for batch in batches:
+        while (batch := (yield)) is not None:
             file.write(batch.features.data)
             all_words.append(batch.words)
-            yield batch
         file.seek(0)
         file.write(np.concatenate(all_words).data)

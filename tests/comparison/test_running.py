@@ -207,6 +207,33 @@ def test_batches_that_would_fill_the_disk_are_not_kept(
     assert without_times(results) == without_times(read_results(never_stopped[0] / "results.jsonl"))
 
 
+@pytest.mark.usefixtures("eager_module")
+def test_what_a_kill_left_is_removed(
+    prepared: Prepared, never_stopped: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "compare"
+    shutil.copytree(never_stopped[0], folder)
+    (folder / "runs" / KEYS[0] / running.PASSING).touch()
+    (folder / "batches" / "seed9").mkdir(parents=True)
+    results = folder / "results.jsonl"
+    results.write_text("".join(results.read_text().splitlines(keepends=True)[:2]))
+    shutil.rmtree(folder / "runs" / KEYS[1])
+    heard = folder / "batches" / "seed1"
+    heard.mkdir()
+    (heard / ".half-0123456789ab.batches").touch()
+    (heard / "whole.batches").touch()
+    monkeypatch.setattr(training._Trainer, "_step", at_step(1, die))
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run_comparison(folder, PLAN, prepared, workers=0)
+
+    assert [path.name for path in (folder / "runs").iterdir()] == KEYS[1:]
+    assert (folder / "runs" / KEYS[1] / running.PASSING).exists()
+    assert [path.name for path in (folder / "batches").iterdir()] == ["seed1"]
+    assert "whole.batches" in {path.name for path in heard.iterdir()}
+    assert not list(heard.glob(".*"))
+
+
 def weighed(folder: Path, header: Header, trial: Trial, store: Store, *, workers: int | None) -> Measured:
     """In place of a measurement: a figure of the last weights."""
     weights = load_run(folder, "final").classifier.get_weights()

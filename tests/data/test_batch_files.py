@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from speech_rnn import atomic
 from speech_rnn.config import RunSettings
 from speech_rnn.data.batch_files import BatchFiles, bytes_of
 from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers
@@ -95,6 +97,41 @@ def test_an_epoch_that_was_not_heard_to_its_end_leaves_no_file(store: Store, tmp
     del batches
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["mkdir", "write", "flush"])
+def test_a_disk_that_takes_no_more_costs_the_file_and_not_the_epoch(
+    where: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, folder = Heard(store, tmp_path / "batches"), tmp_path / "batches"
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if where == "mkdir":
+        folder.write_text("a file is in the way")
+    elif where == "flush":
+        monkeypatch.setattr(atomic, "_flush", full)
+    else:
+        open_file = Path.open
+        monkeypatch.setattr(Path, "open", lambda *_: open_file(Path("/dev/full"), "wb"))
+
+    assert same(list(heard.epoch()), heard.made_anew())
+    assert where == "mkdir" or list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100])
+def test_a_file_of_another_size_is_made_anew(cut: int, store: Store, tmp_path: Path) -> None:
+    whole = list(Heard(store, tmp_path).epoch())
+    (file,) = tmp_path.iterdir()
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[: -cut or size] + (b"" if cut else b"more"))
+
+    heard = Heard(store, tmp_path)
+
+    assert same(list(heard.epoch()), whole)
+    assert heard.workers.made == len(whole)
+    assert file.stat().st_size == size
 
 
 @pytest.mark.parametrize(
