@@ -43,9 +43,9 @@ def command(
 ) -> None:
     """LSTM or GRU? Say which fits a device, how large and in which form, and how sure that is.
 
-    Of those that fit and can't be told apart from the most accurate one, the cheapest is taken: the smallest file, or
-    the fastest where only time is limited. The runner-up is the best of the other cell. Where nothing fits, the nearest
-    miss is named, and the exit code is 1.
+    Of those that fit and surely lose less than a point against the most accurate one, the cheapest is taken: the
+    smallest file, or the fastest where only time is limited. The runner-up is the best of the other cell. Where
+    nothing fits, the nearest miss is named, and the exit code is 1.
 
     \b
     speech-rnn advise --max-kb 40 --max-us 50

@@ -21,6 +21,7 @@ CONFIDENCE = 0.95
 Form = Literal["float32", "int8"]
 FORMS: tuple[Form, ...] = ("float32", "int8")
 RECORDED, INT8 = "recorded:0", "int8:0"
+ALIKE_POINTS = 1.0  # of accuracy; who surely loses less against the best is as good
 
 
 class Limits(Settings):
@@ -146,7 +147,9 @@ class _Known:
 
 
 def advise(results: Results, limits: Limits) -> Advice:
-    """What to take: of those that fit and can't be told apart from the most accurate one, the cheapest.
+    """What to take: of those that fit and are surely less than a point worse than the most accurate one, the cheapest.
+
+    That two can't be told apart would not be enough: with few seeds hardly any can.
 
     Args:
         results: of a comparison; cells whose trainings aren't all done are left out.
@@ -160,7 +163,7 @@ def advise(results: Results, limits: Limits) -> Advice:
     if not fitting:
         raise DataError(_nearest_miss([one.candidate for one in known], limits))
     best = max(fitting, key=_accuracy)
-    alike = [one for one in fitting if one is best or not _gap(best, one).is_sure]
+    alike = [one for one in fitting if one is best or _gap(best, one).high < ALIKE_POINTS]
     chosen = min(alike, key=lambda one: _costs(one.candidate, limits))
     rest = [one for one in fitting if one is not chosen]
     others = [one for one in rest if one.candidate.cell != chosen.candidate.cell] or rest
@@ -334,13 +337,13 @@ def _reason(chosen: _Known, best: _Known, n_alike: int, n_fitting: int, limits: 
     if n_fitting == 1:
         return "nothing else fits"
     if chosen is best and n_alike == 1:
-        return f"the most accurate of the {n_fitting} that fit, and surely so"
+        return f"the most accurate of the {n_fitting} that fit; none of the others is surely less than a point worse"
     cheapest = {"max_kb": "the smallest file", "max_us": "the fastest", "max_ram_kb": "the least memory"}
-    of_alike = f"{cheapest[_cheaper_by(limits)]} of the {n_alike} that fit and can't be told apart by accuracy"
+    of_alike = f"{cheapest[_cheaper_by(limits)]} of the {n_alike} that fit and lose less than a point, if any"
     if chosen is best:
         return f"{of_alike}, and the most accurate of them"
     gap = _gap(chosen, best)
     return (
-        f"{of_alike} from the most accurate, {best.candidate.name} ({in_words(best.candidate)}): "
+        f"{of_alike}, against the most accurate, {best.candidate.name} ({in_words(best.candidate)}): "
         f"{gap.points:+.1f} points, interval {gap.low:+.1f} to {gap.high:+.1f}"
     )

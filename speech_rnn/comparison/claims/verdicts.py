@@ -220,7 +220,10 @@ def judge_claims(claims: Iterable[Claim | Depends], evidence: Evidence) -> tuple
     """
     results = evidence.results
     if missing := len(results.missing):
-        raise DataError(f"{missing} of {len(results.header.trials)} trainings are missing; the same command runs them")
+        raise DataError(
+            f"{missing} of {len(results.header.trials)} trainings are missing, and all are needed; the speech-rnn "
+            "compare that began them goes on"
+        )
     claims = list(claims)
     measured: dict[str, tuple[Effect, ...] | LackingError] = {}
     for claim in claims:
