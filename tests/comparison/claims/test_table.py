@@ -273,9 +273,7 @@ def test_a_comparison_that_is_not_done_is_not_judged() -> None:
     results = planted_comparison({"lstm": Truth(), "gru": Truth()})
     half = dataclasses.replace(results, finished=dict(list(results.finished.items())[:9]))
 
-    with pytest.raises(
-        DataError, match=r"\d+ of \d+ trainings are missing, and all are needed; the"
-    ):
+    with pytest.raises(DataError, match=r"\d+ of \d+ trainings are missing, and all are needed; the"):
         judge(half)
 
 
