@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from statistics import median
 from typing import NamedTuple
 
 from speech_rnn.comparison.plan import Contender
@@ -17,6 +16,7 @@ from speech_rnn.comparison.results import Costs
 from speech_rnn.comparison.summary import CONFIDENCE, Summary
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.memory_tasks.experiment import Outcome
+from speech_rnn.memory_tasks.summary import CellSummary, Spread, summarize_cells
 from speech_rnn.text import interval, percent, signed
 
 
@@ -190,13 +190,10 @@ def costs_table(title: str, contenders: Sequence[Contender], costs: Mapping[str,
 
 def memory_table(outcomes: Sequence[Outcome]) -> Table:
     """What came of the memory tasks, a row a task and cell, over the seeds."""
-    grouped: dict[str, list[Outcome]] = {}
-    for one in outcomes:
-        grouped.setdefault(one.experiment.changed(seed=0).to_json(), []).append(one)
     return Table(
         "Memory tasks",
-        ("Task", "Cell", ">Units", ">Parameters", ">Solved", f">{_confidence()} interval", ">Steps", "Figures"),
-        tuple(map(_memory_row, grouped.values())),
+        ("Task", "Cell", ">Units", ">Parameters", ">Solved", f">{_confidence()} interval", ">Steps, median", "Figures"),
+        tuple(map(_memory_row, summarize_cells(outcomes))),
     )
 
 
@@ -210,33 +207,25 @@ def points_interval(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
-def _memory_row(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    first = outcomes[0].experiment
-    settings = first.task.model_dump(exclude={"name"})
-    solved, steps = sum(one.solved for one in outcomes), [one.steps for one in outcomes]
-    baseline = first.task.baseline
-    figures = "; ".join(
-        f"{name.replace('_', ' ')} {_spread([one.figures[name] for one in outcomes if name in one.figures])}"
-        + (f", without memory {baseline[name]:.3g}" if name in baseline else "")
-        for name in outcomes[0].figures
-    )
+def _memory_row(one: CellSummary) -> tuple[str, ...]:
+    settings, n_seeds = one.task.model_dump(exclude={"name"}), len(one.seeds)
     return (
-        f"{first.task.name}\n{', '.join(f'{name} {value}'.replace('_', ' ') for name, value in settings.items())}",
-        first.cell.upper(),
-        f"{first.learning.units}",
-        f"{outcomes[0].parameters:,}",
-        f"{solved} of {len(outcomes)}",
-        interval(*wilson_interval(solved, len(outcomes), CONFIDENCE)),
-        f"{median(steps):,.0f} ({min(steps):,}–{max(steps):,})",
-        figures,
+        f"{one.task.name}\n{', '.join(f'{name} {value}'.replace('_', ' ') for name, value in settings.items())}",
+        one.cell.upper(),
+        f"{one.learning.units}",
+        f"{one.parameters:,}",
+        f"{one.n_solved} of {n_seeds}",
+        interval(*wilson_interval(one.n_solved, n_seeds, CONFIDENCE)),
+        f"{one.steps:,.0f}",
+        "; ".join(map(_spread, one.spreads)),
     )
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(one: Spread) -> str:
     """The median and both ends."""
-    if min(values) == max(values):
-        return f"{values[0]:.3g}"
-    return f"{median(values):.3g} ({min(values):.3g}–{max(values):.3g})"
+    ends = "" if one.low == one.high else f" ({one.low:.3g}–{one.high:.3g})"
+    baseline = "" if one.baseline is None else f", without memory {one.baseline:.3g}"
+    return f"{one.name.replace('_', ' ')} {one.median:.3g}{ends}{baseline}"
 
 
 def _heading(axis: str) -> str:
