@@ -13,12 +13,11 @@ from rich.text import Text
 
 from speech_rnn.cli.tables import table
 from speech_rnn.comparison.advice import Advice, Candidate, Limits, advise
-from speech_rnn.comparison.results import read_results
+from speech_rnn.comparison.results import RESULTS, read_results
 from speech_rnn.comparison.shipped import shipped_results
 from speech_rnn.text import interval, percent, plain
 
 LONGEST = 300
-RESULTS_OF_A_FOLDER = "results.jsonl"
 
 
 @click.command(short_help="LSTM or GRU for a device: which, how large and in which form, by measured results.")
@@ -54,7 +53,7 @@ def command(
     """
     limits = Limits(max_kb=max_kb, max_us=max_us, max_ram_kb=max_ram_kb, min_accuracy=min_accuracy)
     path = shipped_results() if results is None else results
-    advice = advise(read_results(path / RESULTS_OF_A_FOLDER if path.is_dir() else path), limits)
+    advice = advise(read_results(path / RESULTS if path.is_dir() else path), limits)
     if as_json:
         click.echo(advice.to_json())
         return

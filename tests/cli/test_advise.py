@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from speech_rnn.cli.advise import RESULTS_OF_A_FOLDER
 from speech_rnn.cli.main import main
 from speech_rnn.comparison import shipped
-from speech_rnn.comparison.results import Results
+from speech_rnn.comparison.results import RESULTS, Results
 from speech_rnn.comparison.shipped import RESULTS_FILE, shipped_results
 from speech_rnn.errors import DataError
 from tests.comparison.planted import planted_comparison
@@ -30,7 +29,7 @@ def write(path: Path, results: Results) -> Path:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     comparison = planted_comparison(TRUTHS, budgets=("units",))
-    return write(tmp_path_factory.mktemp("compare") / RESULTS_OF_A_FOLDER, comparison)
+    return write(tmp_path_factory.mktemp("compare") / RESULTS, comparison)
 
 
 @pytest.fixture
@@ -132,9 +131,3 @@ def test_results_are_found_in_a_wheel_and_beside_the_package_of_a_checkout(
     inside.parent.mkdir(parents=True)
     inside.touch()
     assert shipped_results() == inside
-
-
-def test_the_folder_s_file_is_what_a_comparison_writes() -> None:
-    from speech_rnn.comparison.results import RESULTS
-
-    assert RESULTS_OF_A_FOLDER == RESULTS
