@@ -48,5 +48,5 @@ clean:
 	@touch $@
 
 .venv/set-up-dev: pyproject.toml .ci/set-up
-	@.ci/set-up train,mic,web,dev
+	@.ci/set-up train,mic,web,scale,dev
 	@touch $@ .venv/set-up-train
