@@ -25,13 +25,11 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, TrainingSettings
-from speech_rnn.data.batch_files import BatchFiles
-from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.clips import Source, SourceRecord
+from speech_rnn.data.inputs import StoreInput, TrainingInput
 from speech_rnn.data.store import Store
-from speech_rnn.data.task import Task
 from speech_rnn.errors import DataError, ModelError
-from speech_rnn.feature_cache import cached_features
 from speech_rnn.history import Epoch, score
 from speech_rnn.models import build_in_a_row, build_with_words, build_written_out, check_cell
 from speech_rnn.processes import alone
@@ -43,7 +41,6 @@ from speech_rnn.trained import Trained
 CHECKPOINT_EVERY_S = 60.0
 INITIAL = "initial.npz"
 NORMALIZATION_ITEMS = 2_000
-VALIDATION_BATCH = 256
 USUAL_EPOCHS = (40, 150)
 
 
@@ -83,7 +80,7 @@ def with_usual_epochs(settings: RunSettings, store: Store, clips_heard: int) -> 
     Raises:
         DataError: the task's words aren't there.
     """
-    clips = len(Task.to_learn(settings.task, store.clips).items("training", 0, settings.training.seed))
+    clips = StoreInput(store, settings).clips
     fewest, most = USUAL_EPOCHS
     epochs = min(max(math.ceil(clips_heard / max(clips, 1)), fewest), most)
     return settings.changed(training=settings.training.changed(epochs=epochs))
@@ -124,24 +121,23 @@ def start(
             f"clips_in_a_row={settings.training.clips_in_a_row} needs a model that hears forward only, in another "
             "precision than bfloat16_products; leave both_ways and that precision out"
         )
-    task = Task.to_learn(settings.task, store.clips)
-    items = task.items("training", 0, settings.training.seed)
-    if not len(items):
+    heard = StoreInput(store, settings)
+    if not heard.clips:
         raise DataError("no training clips; add recordings")
     records = [
         SourceRecord(name=name, origin=source.origin, digest=source.digest(), synthetic=source.synthetic)
         for name, source in zip(names, sources, strict=True)
     ]
     if begin_from is not None:
-        _check_alike(begin_from, settings, task.labels, ("labels", "features", "model"))
+        _check_alike(begin_from, settings, heard.labels, ("labels", "features", "model"))
     for teacher in teachers:
-        _check_alike(teacher, settings, task.labels, ("labels", "features"))
+        _check_alike(teacher, settings, heard.labels, ("labels", "features"))
     folder.mkdir(parents=True, exist_ok=True)
     record = new_record(
         settings,
-        task.labels,
+        heard.labels,
         records,
-        len(items),
+        heard.clips,
         begun_from="" if begin_from is None else keep(folder / INITIAL, begin_from),
         taught_by=keep_teachers(folder, teachers),
     )
@@ -188,28 +184,21 @@ def train(
     """
     record = RunRecord.read(folder)
     settings = record.settings
-    task = Task.to_learn(settings.task, store.clips)
-    if task.labels != record.labels:
+    heard = StoreInput(store, settings, workers=workers, batch_folder=batch_folder)
+    if heard.labels != record.labels:
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
-    maker = BatchMaker(store, task, settings)
-    maker.render()
     taken = ModelError(f"another process trains {folder}; wait for it, or give another -o folder")
-    with (
-        alone(folder / ".lock", taken),
-        _interruptible(folder),
-        BatchWorkers(maker, workers) as batch_workers,
-    ):
+    with alone(folder / ".lock", taken), _interruptible(folder), heard:
         for name in ("checkpoint.npz", "best.npz", "final.npz", "history.jsonl"):
             atomic.remove_leftovers(folder / name)
-        batches = batch_workers if batch_folder is None else BatchFiles(batch_folder, maker, batch_workers)
-        trainer = _Trainer(folder, record, maker, batches)
+        trainer = _Trainer(folder, record, heard)
         trainer.run(report)
         return [Epoch(**entry) for entry in trainer.state.history]
 
 
 class _Trainer:
-    def __init__(self, folder: Path, record: RunRecord, maker: BatchMaker, batches: BatchWorkers | BatchFiles) -> None:
-        self.folder, self.record, self.task, self.batches = folder, record, maker.task, batches
+    def __init__(self, folder: Path, record: RunRecord, heard: TrainingInput) -> None:
+        self.folder, self.record, self.heard = folder, record, heard
         self.settings = record.settings.training
         self.steps_an_epoch = math.ceil(record.clips / self.settings.batch_size)
         keras.utils.set_random_seed(self.settings.seed)
@@ -217,7 +206,7 @@ class _Trainer:
         self.state = self._resumed_state() if self.resumed else self._first_state()
         self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
         self.rows = self.settings.clips_in_a_row
-        self.n_words = len(self.task.heard_words) if self.settings.word_weight and self.rows == 1 else 0
+        self.n_words = len(self.heard.heard_words) if self.settings.word_weight and self.rows == 1 else 0
         self.teachers = Teachers(folder, record)
         self.learner, self.gradient_norm = compiled_learner(
             self.model, record.settings, steps_an_epoch=self.steps_an_epoch, n_words=self.n_words
@@ -228,8 +217,6 @@ class _Trainer:
             checkpoint.load(self._checkpoint, self._variables)
         elif record.begun_from:
             checkpoint.load(folder / INITIAL, self.model.weights)
-        self.validation = self.task.items("validation", 0, self.settings.seed)
-        self.validation_features = self._validation_features(maker)
 
     @property
     def _checkpoint(self) -> Path:
@@ -253,11 +240,8 @@ class _Trainer:
 
     def _train_epoch(self, epoch: int, stopped: Callable[[], bool]) -> None:
         state = self.state
-        items = self.task.items("training", epoch, self.settings.seed)
         done = state.step - epoch * self.steps_an_epoch
-        batches = self.batches.batches(
-            items, "training", batch_size=self.settings.batch_size, epoch=epoch, first_batch=done
-        )
+        batches = self.heard.training(epoch, first_batch=done)
         last = saved = time.monotonic()
         with progress(f"epoch {epoch + 1} of {self.settings.epochs}", self.steps_an_epoch - done) as bar:
             for batch in batches:
@@ -298,7 +282,7 @@ class _Trainer:
 
     def _targets(self, batch: Batch) -> NDArray[np.float32]:
         """What the scores are to be, float32 [n, labels]: the label, smoothed, and what teachers say."""
-        n_labels, smoothing = len(self.task.labels), self.settings.label_smoothing
+        n_labels, smoothing = len(self.record.labels), self.settings.label_smoothing
         targets = np.eye(n_labels, dtype=np.float32)[batch.labels] * (1 - smoothing) + smoothing / n_labels
         if self.teachers:
             targets += self.settings.teacher_weight * (self.teachers.scores(batch.features) - targets)
@@ -307,7 +291,7 @@ class _Trainer:
     def _finish_epoch(self, epoch: int) -> Epoch:
         """Validate, keep the weights if they are the best, save; in an order in which a kill anywhere is harmless."""
         state = self.state
-        validation_loss, validation_accuracy = self._validate()
+        validation_loss, validation_accuracy, validation_clips = self._validate()
         entry = Epoch(
             epoch=epoch + 1,
             loss=state.loss_sum / self.record.clips,
@@ -316,7 +300,7 @@ class _Trainer:
             learning_rate=float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             seconds=round(state.seconds, 3),
             clips=self.record.clips,
-            validation_clips=len(self.validation),
+            validation_clips=validation_clips,
             gradient_norm=state.norm_sum / self.steps_an_epoch,
         )
         is_best = score(entry) > state.score()
@@ -330,26 +314,16 @@ class _Trainer:
         self._save_checkpoint()
         return entry
 
-    def _validate(self) -> tuple[float | None, float | None]:
-        if self.validation_features is None:
-            return None, None
-        loss, right = 0.0, 0
-        for start in range(0, len(self.validation), VALIDATION_BATCH):
-            labels = self.validation.label[start : start + VALIDATION_BATCH]
-            features = np.asarray(self.validation_features[start : start + VALIDATION_BATCH])
+    def _validate(self) -> tuple[float | None, float | None, int]:
+        """Mean loss and accuracy on the validation part, and how many clips it has; ``None`` where it has none."""
+        loss, right, n = 0.0, 0, 0
+        for features, labels in self.heard.validation():
             logits = np.asarray(self.model.predict_on_batch(features), np.float64)
             top = logits.max(axis=1, keepdims=True)
             log_probabilities = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
             loss -= float(log_probabilities[np.arange(len(labels)), labels].sum())
-            right += int((logits.argmax(axis=1) == labels).sum())
-        return loss / len(self.validation), right / len(self.validation)
-
-    def _validation_features(self, maker: BatchMaker) -> NDArray[np.float32] | None:
-        """MFCC of the validation part, on disk: they are the same in every epoch and every run; ``None`` if empty."""
-        if not len(self.validation):
-            return None
-        rows = PartRows(maker, self.validation, "validation")
-        return cached_features(rows, self.record.settings.features, maker.store.cache, title="validation features")
+            right, n = right + int((logits.argmax(axis=1) == labels).sum()), n + len(labels)
+        return (loss / n, right / n, n) if n else (None, None, 0)
 
     def _first_state(self) -> _State:
         """Mean and variance of the features that training begins with; bent as they are, so that they fit.
@@ -360,12 +334,14 @@ class _Trainer:
         if self.record.begun_from:
             initial, _ = checkpoint.read(self.folder / INITIAL)
             return _State(0, 0.0, 0.0, [], initial["mean"], initial["variance"])
-        items = self.task.items("training", 0, self.settings.seed)[:NORMALIZATION_ITEMS]
-        n, total, squares = 0, np.zeros(1), np.zeros(1)
-        for batch in self.batches.batches(items, "training", batch_size=self.settings.batch_size):
-            wide = batch.features.astype(np.float64)
+        n, total, squares, left = 0, np.zeros(1), np.zeros(1), NORMALIZATION_ITEMS
+        for batch in self.heard.training(0):
+            wide = batch.features[:left].astype(np.float64)
+            left -= len(wide)
             n += wide.shape[0] * wide.shape[1]
             total, squares = total + wide.sum(axis=(0, 1)), squares + np.square(wide).sum(axis=(0, 1))
+            if not left:
+                break
         mean = total / n
         # Recordings that are all silence don't vary at all.
         variance = max(float(np.mean(squares / n - np.square(mean))), 1e-3)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint, training
 from speech_rnn.config import RunSettings
-from speech_rnn.data.batches import Batch, BatchMaker
+from speech_rnn.data.batches import BatchMaker
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.clips import Part
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store

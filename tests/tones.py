@@ -18,7 +18,8 @@ from speech_rnn.config import (
     TaskSettings,
     TrainingSettings,
 )
-from speech_rnn.data.batches import Batch, BatchMaker
+from speech_rnn.data.batches import BatchMaker
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.clips import BACKGROUND_NOISE, Part
 from speech_rnn.data.split import official_part
 from speech_rnn.data.task import Items

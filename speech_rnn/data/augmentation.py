@@ -203,7 +203,7 @@ def mask(log_mel: Floats, keys: Integers, *, seed: int, epoch: int, settings: Au
         return log_mel
     masked = log_mel.copy()
     n_clips, n_frames, n_mels = log_mel.shape
-    means = log_mel.reshape(n_clips, -1).mean(axis=1)
+    means = log_mel.reshape(n_clips, n_frames * n_mels).mean(axis=1)
     limits = [settings.time_mask_frames] * settings.time_masks + [
         settings.frequency_mask_mels
     ] * settings.frequency_masks

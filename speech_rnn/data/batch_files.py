@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic
 from speech_rnn.config import RunSettings
-from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers
+from speech_rnn.data.batches import BatchMaker, BatchWorkers
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.clips import Part
 from speech_rnn.data.task import Items
 

@@ -9,17 +9,16 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from speech_rnn import audio, draws, features
+from speech_rnn import audio, features
 from speech_rnn.config import RunSettings
-from speech_rnn.data.augmentation import NoiseFrames, bend, draw_bends, mask, splice
+from speech_rnn.data.bending import ALL, Batch, Bender, Share
 from speech_rnn.data.clips import UNKNOWN, Part
 from speech_rnn.data.noise import NoiseBank
 from speech_rnn.data.renderings import Renderings
@@ -29,28 +28,15 @@ from speech_rnn.feature_cache import FeatureFile, cached_features
 from speech_rnn.processes import map_in_order, n_cores, process_pool
 
 
-class Batch(NamedTuple):
-    """What is learned from at a time.
-
-    Attributes:
-        features: MFCC float32 [n, frames, n_mfcc].
-        labels: int64 [n].
-        words: int64 [n], which of the task's ``heard_words`` is said; -1 for noise, splices and words in reverse.
-    """
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    words: NDArray[np.int64]
-
-
 class BatchMaker:
     """Makes batches; picklable, so that every worker has one."""
 
     def __init__(self, store: Store, task: Task, settings: RunSettings) -> None:
         """Hold what every batch needs."""
         self.store, self.task, self.settings = store, task, settings
-        self._partners = task.splice_partners()
-        self._unknown = task.labels.index(UNKNOWN) if UNKNOWN in task.labels else -1
+        self.partners = task.splice_partners()
+        unknown = task.labels.index(UNKNOWN) if UNKNOWN in task.labels else -1
+        self._bender = Bender(store, settings, unknown)
         self._renderings = Renderings(store, settings.augmentation, settings.features.hop_length)
         self._rendered: FeatureFile | None = None
 
@@ -67,24 +53,17 @@ class BatchMaker:
                 )
             )
 
-    @cached_property
+    @property
     def noise(self) -> NoiseBank:
-        """The background noise of the store; every process maps it into its memory anew."""
-        return NoiseBank(self.store.noise, self.store.sample_rate)
-
-    @cached_property
-    def _noise_frames(self) -> NoiseFrames:
-        return NoiseFrames(self.noise, self.settings.features)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("noise", "_noise_frames")}
+        """The background noise of the store."""
+        return self._bender.noise
 
     def waveforms(self, items: Items, part: Part, epoch: int) -> NDArray[np.float32]:
         """The sound of some items, as it was recorded: float32 [n, clip_length], full scale ±1."""
         is_clip = items.clip >= 0
         sound = np.empty((len(items), self.store.clip_length), np.float32)
         sound[is_clip] = self.store.read(items.clip[is_clip]) * np.float32(1 / audio.FULL_SCALE_INT16)
-        sound[~is_clip] = self._silence(items.key[~is_clip], part, epoch)
+        sound[~is_clip] = self._bender.silence(items.key[~is_clip], part, epoch)
         return sound
 
     def batch(self, items: Items, part: Part, epoch: int) -> Batch:
@@ -96,68 +75,41 @@ class BatchMaker:
             log_mel = features.log_mel(self.waveforms(items, part, epoch), settings)
         return Batch(features.mfcc_from_log_mel(log_mel, settings), items.label, words)
 
-    def _bent(self, items: Items, words: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
-        """Log-mel of training items, bent and masked: float32 [n, frames, n_mels]; ``words`` as they are then."""
-        settings, seed = self.settings, self.settings.training.seed
-        bends = draw_bends(
-            items.key, seed=seed, epoch=epoch, settings=settings.augmentation, features=settings.features
-        )
-        is_clip = items.clip >= 0
-        bends = bends.of_speech(is_clip)
-        log_mel = np.empty((len(items), settings.features.n_frames, settings.features.n_mels), np.float32)
-        log_mel[is_clip] = self._log_mel(items.clip[is_clip], bends.rendering[is_clip])
-        silence = self._silence(items.key[~is_clip], "training", epoch)
-        log_mel[~is_clip] = features.log_mel(silence, settings.features)
-        words[self._disguise(log_mel, items, bends.rendering, epoch)] = -1
-        beside = np.flatnonzero(~np.isnan(bends.neighbour))
-        partners = self._partners[(bends.neighbour[beside] * len(self._partners)).astype(np.int64)]
-        log_mel = bend(
-            log_mel,
-            bends,
-            settings.features,
-            neighbours=self._log_mel(partners, bends.rendering[beside]),
-            noise=self._noise_frames,
-        )
-        return mask(log_mel, items.key, seed=seed, epoch=epoch, settings=settings.augmentation)
-
-    def _log_mel(self, clips: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    def log_mel(self, clips: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Training clips, each in one of its renderings: float32 [n, frames, n_mels], dB."""
         rows = self._renderings.rows(clips, numbers)
         if self._rendered is not None:
             return self._rendered.read(rows)
         sound = self._renderings.read(rows) * np.float32(1 / audio.FULL_SCALE_INT16)
         return features.log_mel(sound, self.settings.features)
 
-    def _silence(self, keys: NDArray[np.int64], part: Part, epoch: int) -> NDArray[np.float32]:
-        """Stretches of background noise: float32 [n, clip_length], full scale ±1."""
-        task, length = self.settings.task, self.store.clip_length
-        seed = self.settings.training.seed if part == "training" else JUDGING_SEED
-        sound = np.empty((len(keys), length), np.float32)
-        for row, key in zip(sound, keys.tolist(), strict=True):
-            rng = draws.generator(seed, f"silence of {part}", epoch, key)
-            row[:] = self.noise.silence(rng, length, part, task.silence_low_db, task.silence_high_db)
-        return sound
+    def _bent(self, items: Items, words: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
+        """Log-mel of training items, bent and masked: float32 [n, frames, n_mels]; ``words`` as they are then."""
+        settings, is_clip = self.settings.features, items.clip >= 0
+        bends = self._bender.draw(items.key, is_clip, epoch)
+        log_mel = np.empty((len(items), settings.n_frames, settings.n_mels), np.float32)
+        log_mel[is_clip] = self.log_mel(items.clip[is_clip], bends.rendering[is_clip])
+        log_mel[~is_clip] = self._bender.silent_log_mel(items.key[~is_clip], "training", epoch)
+        return self._bender.bent(
+            log_mel, bends, labels=items.label, words=words, keys=items.key, epoch=epoch, partners=_Partners(self)
+        )
 
-    def _disguise(
-        self, log_mel: NDArray[np.float32], items: Items, numbers: NDArray[np.int64], epoch: int
-    ) -> list[int]:
-        """Some clips of the unknown replaced by the halves of two words, or reversed, in place; returns which."""
-        disguised: list[int] = []
-        augmentation, seed = self.settings.augmentation, self.settings.training.seed
-        spliced, reversed_ = augmentation.splice_probability, augmentation.reverse_probability
-        rows = np.flatnonzero(items.label == self._unknown) if spliced + reversed_ else np.empty(0, np.int64)
-        for row, rng in zip(rows.tolist(), draws.generators(seed, "disguise", epoch, items.key[rows]), strict=True):
-            which, shares = rng.random(), rng.random(2)
-            if which < spliced:
-                pair = rng.choice(self._partners, 2)
-                # Two halves of one word would be that word.
-                if self.store.clips[pair[0]].word != self.store.clips[pair[1]].word:
-                    first, second = self._log_mel(pair, np.repeat(numbers[row], 2))
-                    log_mel[row] = splice(first, second, shares, self.settings.features)
-                    disguised.append(row)
-            elif which < spliced + reversed_:
-                log_mel[row] = log_mel[row, ::-1].copy()
-                disguised.append(row)
-        return disguised
+
+class _Partners:
+    """All clips of training as those that may be heard beside others."""
+
+    def __init__(self, maker: BatchMaker) -> None:
+        self._maker, self._clips = maker, maker.partners
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def one_word(self, first: int, second: int) -> bool:
+        clips = self._maker.store.clips
+        return bool(clips[self._clips[first]].word == clips[self._clips[second]].word)
+
+    def log_mel(self, numbers: NDArray[np.int64], renderings: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._maker.log_mel(self._clips[numbers], renderings)
 
 
 class PartRows:
@@ -202,7 +154,7 @@ class BatchWorkers:
         )
 
     def batches(
-        self, items: Items, part: Part, *, batch_size: int, epoch: int = 0, first_batch: int = 0
+        self, items: Items, part: Part, *, batch_size: int, epoch: int = 0, first_batch: int = 0, share: Share = ALL
     ) -> Iterator[Batch]:
         """Batches of the items in their order, the last one as large as what is left.
 
@@ -212,14 +164,13 @@ class BatchWorkers:
             batch_size: items a batch.
             epoch: of the run, from 0.
             first_batch: how many batches are left out at the beginning.
+            share: whose rows of each batch are made; the others are left out.
 
         Raises:
             SpeechRnnError: a worker was killed.
         """
-        asked = (
-            _Asked(items[start : start + batch_size], part, epoch)
-            for start in range(first_batch * batch_size, len(items), batch_size)
-        )
+        whole = (items[start : start + batch_size] for start in range(first_batch * batch_size, len(items), batch_size))
+        asked = (_Asked(some[share.rows(len(some))], part, epoch) for some in whole)
         if self._pool is None:
             return (self._maker.batch(one.items, one.part, one.epoch) for one in asked)
         return map_in_order(_make, asked, self._workers, self._pool)

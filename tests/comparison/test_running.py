@@ -16,7 +16,7 @@ from speech_rnn.comparison import running
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import Answers, Header, Measured, Results, read_results
 from speech_rnn.comparison.running import measure_missing, run_comparison, seconds_left
-from speech_rnn.data.batches import Batch
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.store import Store
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.preparation import Prepared, prepare

@@ -12,7 +12,8 @@ import pytest
 from speech_rnn import atomic
 from speech_rnn.config import RunSettings
 from speech_rnn.data.batch_files import BatchFiles, bytes_of
-from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers
+from speech_rnn.data.batches import BatchMaker, BatchWorkers
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.data.task import Items, Task

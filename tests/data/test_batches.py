@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from speech_rnn import features
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.data.augmentation import NoiseFrames, bend, draw_bends, mask
-from speech_rnn.data.batches import Batch, BatchMaker, BatchWorkers, PartRows
+from speech_rnn.data.batches import BatchMaker, BatchWorkers, PartRows
+from speech_rnn.data.bending import Batch
 from speech_rnn.data.clips import SILENCE, UNKNOWN, Part
 from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.renderings import Renderings, draw_scene, render
