@@ -23,11 +23,13 @@ from speech_rnn.card import AGAIN, OTHERS_FILE, clipped, read_checked
 from speech_rnn.config import AugmentationSettings, RunSettings, TaskSettings
 from speech_rnn.data.batches import BatchMaker
 from speech_rnn.data.clips import SILENCE, UNKNOWN, SourceRecord
-from speech_rnn.data.sources import open_sources
-from speech_rnn.data.store import Store, open_store
+from speech_rnn.data.store import Store
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.models import build_classifier
+from speech_rnn.prepared.shard_input import ShardInput
+from speech_rnn.prepared.shards import Shards
+from speech_rnn.recordings import Recordings, open_recordings
 from speech_rnn.runs import Run, RunRecord, load_run, new_record, write_record
 from speech_rnn.trained import Trained, normalization_of
 
@@ -53,8 +55,11 @@ class Others:
     words: Sequence[str]
 
     @classmethod
-    def of(cls, run: Run, store: Store) -> Others:
+    def of(cls, run: Run, recordings: Recordings) -> Others:
         """From training clips of a run, as many of each word, bent as in its first epoch."""
+        if isinstance(recordings, Shards):
+            return cls._of_shards(run, recordings)
+        store = recordings
         task = Task.to_learn(run.settings.task, store.clips)
         pool = task.splice_partners()
         words = task.word_of(pool)
@@ -64,6 +69,24 @@ class Others:
         items = Items(chosen, np.full(len(chosen), len(task.labels), np.int64), chosen)
         batch = BatchMaker(store, task, run.settings).batch(items, "training", 0)
         return cls(_States(run.classifier)(batch.features), [task.heard_words[word] for word in batch.words])
+
+    @classmethod
+    def _of_shards(cls, run: Run, shards: Shards) -> Others:
+        """The same, of the clips that come first."""
+        features: list[NDArray[np.float32]] = []
+        words: list[str] = []
+        with ShardInput(shards, run.settings, workers=0) as heard:
+            each = math.ceil(N_OTHERS / max(1, len(heard.heard_words)))
+            missing = dict.fromkeys(range(len(heard.heard_words)), each)
+            for batch in heard.training(0):
+                for row, word in enumerate(batch.words.tolist()):
+                    if missing.get(word, 0):
+                        missing[word] -= 1
+                        features.append(batch.features[row])
+                        words.append(heard.heard_words[word])
+                if not any(missing.values()):
+                    break
+        return cls(_States(run.classifier)(np.stack(features)), words)
 
     def to_bytes(self) -> bytes:
         """As a file of states in 8 bits, and their scale."""
@@ -100,8 +123,8 @@ def others_of(trained: Trained, cache: Path) -> Others | None:
     """
     if isinstance(trained.origin, Run):
         run = trained.origin
-        store = open_store(open_sources([source.name for source in run.record.sources]), trained.features, cache)
-        return Others.of(run, store)
+        _, recordings = open_recordings([source.name for source in run.record.sources], trained.features, cache)
+        return Others.of(run, recordings)
     folder, card = trained.origin
     if OTHERS_FILE not in card.files:
         return None

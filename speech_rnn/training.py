@@ -26,14 +26,15 @@ from numpy.typing import NDArray
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings, TrainingSettings
 from speech_rnn.data.bending import Batch
-from speech_rnn.data.clips import Source, SourceRecord
-from speech_rnn.data.inputs import StoreInput, TrainingInput
+from speech_rnn.data.clips import SourceRecord
+from speech_rnn.data.inputs import TrainingInput
 from speech_rnn.data.store import Store
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.history import Epoch, score
 from speech_rnn.models import build_in_a_row, build_with_words, build_written_out, check_cell
 from speech_rnn.processes import alone
 from speech_rnn.progress import progress
+from speech_rnn.recordings import Origin, Recordings, training_input
 from speech_rnn.runs import RunRecord, classifier_of, new_record, write_record
 from speech_rnn.teaching import Teachers, keep, keep_teachers
 from speech_rnn.trained import Trained
@@ -74,14 +75,16 @@ def refuse_taken(folder: Path) -> None:
         raise ModelError(f"{folder} can't be made, {nearest} is no folder to write in; give another -o folder")
 
 
-def with_usual_epochs(settings: RunSettings, store: Store, clips_heard: int) -> RunSettings:
+def with_usual_epochs(settings: RunSettings, recordings: Recordings, clips_heard: int) -> RunSettings:
     """Settings with so many epochs that about so many clips are heard: few recordings are heard more often.
+
+    Of shards, which are prepared where clips are many, one epoch may be enough.
 
     Raises:
         DataError: the task's words aren't there.
     """
-    clips = StoreInput(store, settings).clips
-    fewest, most = USUAL_EPOCHS
+    clips = training_input(recordings, settings).clips
+    fewest, most = USUAL_EPOCHS if isinstance(recordings, Store) else (1, USUAL_EPOCHS[1])
     epochs = min(max(math.ceil(clips_heard / max(clips, 1)), fewest), most)
     return settings.changed(training=settings.training.changed(epochs=epochs))
 
@@ -89,9 +92,9 @@ def with_usual_epochs(settings: RunSettings, store: Store, clips_heard: int) -> 
 def start(
     folder: Path,
     settings: RunSettings,
-    sources: Sequence[Source],
+    sources: Sequence[Origin],
     names: Sequence[str],
-    store: Store,
+    recordings: Recordings,
     *,
     begin_from: Trained | None = None,
     teachers: Sequence[Trained] = (),
@@ -101,9 +104,9 @@ def start(
     Args:
         folder: of the run; must not hold one yet.
         settings: everything that decides it.
-        sources: the recordings.
+        sources: where the recordings are from.
         names: what opens them again, one each.
-        store: of those sources.
+        recordings: of those sources, decoded or prepared.
         begin_from: a trained classifier whose weights and normalization this one begins with; drawn where not given.
         teachers: trained classifiers; the mean of their scores is learned beside the labels.
 
@@ -121,7 +124,7 @@ def start(
             f"clips_in_a_row={settings.training.clips_in_a_row} needs a model that hears forward only, in another "
             "precision than bfloat16_products; leave both_ways and that precision out"
         )
-    heard = StoreInput(store, settings)
+    heard = training_input(recordings, settings)
     if not heard.clips:
         raise DataError("no training clips; add recordings")
     records = [
@@ -160,7 +163,7 @@ def _check_alike(other: Trained, settings: RunSettings, labels: tuple[str, ...],
 
 def train(
     folder: Path,
-    store: Store,
+    recordings: Recordings,
     *,
     workers: int | None = None,
     batch_folder: Path | None = None,
@@ -170,7 +173,7 @@ def train(
 
     Args:
         folder: of the run, laid down by :func:`start`.
-        store: the decoded clips of its sources.
+        recordings: of its sources, decoded or prepared.
         workers: processes that make batches; as many as there are cores where not given.
         batch_folder: where batches are kept for other runs that hear the same.
         report: called after each epoch.
@@ -184,7 +187,7 @@ def train(
     """
     record = RunRecord.read(folder)
     settings = record.settings
-    heard = StoreInput(store, settings, workers=workers, batch_folder=batch_folder)
+    heard = training_input(recordings, settings, workers=workers, batch_folder=batch_folder)
     if heard.labels != record.labels:
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
     taken = ModelError(f"another process trains {folder}; wait for it, or give another -o folder")

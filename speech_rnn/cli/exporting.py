@@ -14,6 +14,7 @@ from speech_rnn.data.store import open_store
 from speech_rnn.errors import DataError
 from speech_rnn.export.artefact import check_place, export_classifier, export_run
 from speech_rnn.export.calibration import calibration_features
+from speech_rnn.recordings import open_recordings
 from speech_rnn.runs import Run, load_run
 from speech_rnn.scoring import settings_of
 from speech_rnn.trained import open_trained
@@ -34,15 +35,15 @@ def export_trained_run(
     check_place(output)  # before a minute is spent
     run = load_run(folder, weights)
     names = sources or [source.name for source in run.record.sources]
-    store = open_store(open_sources(names), run.settings.features, cache)
+    _, recordings = open_recordings(names, run.settings.features, cache)
     return export_run(
         run,
         output,
         name=name or output.resolve().name,
-        calibration=calibration_features(run.settings, store),
+        calibration=calibration_features(run.settings, recordings),
         which=weights,
         figures=figures,
-        others=Others.of(run, store),
+        others=Others.of(run, recordings),
         compact=compact,
     )
 

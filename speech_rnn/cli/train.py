@@ -155,6 +155,8 @@ def command(
     speech-rnn train --data speech_commands --cell lstm
     speech-rnn train --data my_words --labels all --silence 0.1 -o runs/mine
     speech-rnn train --resume runs/mine
+
+    With --data DIR, a folder that speech-rnn prepare has made, features are read as a stream, whatever their number.
     """
     given = sorted(name for name, value in options.items() if value is not None)
     if resume is not None:
@@ -184,6 +186,7 @@ def command(
     assigned = {assignment.partition("=")[0] for assignment in assignments}
     auto_f_max = f_max == "auto" or (f_max is None and settings_file is None and "features.f_max" not in assigned)
     auto_epochs = options["epochs"] is None and settings_file is None and "training.epochs" not in assigned
+    features_given = not auto_f_max or any(name.startswith("features.") for name in assigned)
     f_max = "auto" if auto_f_max else f_max
     recipe = None if size is None else preset(size, options["cell"] or RunSettings().model.cell)
     settings = _settings(settings_file, recipe, no_augmentation, assignments, {"f_max": f_max, **options})
@@ -200,6 +203,7 @@ def command(
         cache,
         workers,
         auto_f_max=auto_f_max,
+        features_given=features_given,
         clips_heard=None if not auto_epochs else recipe.clips_heard if recipe else USUAL_CLIPS_HEARD,
         begin_from=begin_from,
         teachers=teachers,

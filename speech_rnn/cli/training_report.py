@@ -8,14 +8,14 @@ from pathlib import Path
 
 from speech_rnn import training
 from speech_rnn.config import RunSettings
-from speech_rnn.data.sources import open_sources
-from speech_rnn.data.store import Store, open_store
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.history import Epoch, score
 from speech_rnn.models import check_cell
-from speech_rnn.preparation import prepare
+from speech_rnn.preparation import Prepared, prepare
+from speech_rnn.prepared.shards import Shards
 from speech_rnn.progress import duration
+from speech_rnn.recordings import Origin, Recordings, open_recordings, open_shards
 from speech_rnn.runs import RunRecord
 from speech_rnn.trained import open_trained
 
@@ -28,6 +28,7 @@ def new_run(
     workers: int | None,
     *,
     auto_f_max: bool,
+    features_given: bool,
     clips_heard: int | None,
     begin_from: Path | None = None,
     teachers: Sequence[str] = (),
@@ -37,39 +38,61 @@ def new_run(
     teaching = [open_trained(teacher) for teacher in teachers]
     training.refuse_taken(folder)
     check_cell(settings.model.cell)  # before minutes of decoding
+    shards = open_shards(names)
+    recordings: Recordings
+    if shards is None:
+        prepared = _prepared(names, settings, cache, auto_f_max=auto_f_max)
+        settings, recordings, lasting = prepared.settings, prepared.store, prepared.names
+        sources: Sequence[Origin] = prepared.sources
+    else:
+        settings = _settings_for(shards, settings, features_given=features_given)
+        sources, recordings, lasting = [shards], shards, [shards.lasting_name]
+    if clips_heard is not None:
+        settings = training.with_usual_epochs(settings, recordings, clips_heard)
+    record = training.start(folder, settings, sources, lasting, recordings, begin_from=initial, teachers=teaching)
+    _run(folder, record, recordings, workers)
+
+
+def _prepared(names: Sequence[str], settings: RunSettings, cache: Path, *, auto_f_max: bool) -> Prepared:
+    """Decoded recordings, after a word on what they can't bear."""
     prepared = prepare(names, settings, cache, auto_f_max=auto_f_max)
     for warning in prepared.inspection.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    features = prepared.settings.features
-    if features.f_max != settings.features.f_max:
-        print(f"f_max is {features.f_max:.0f} Hz: some of the recordings carry nothing above")
-    settings = prepared.settings
-    if clips_heard is not None:
-        settings = training.with_usual_epochs(settings, prepared.store, clips_heard)
-    record = training.start(
-        folder, settings, prepared.sources, prepared.names, prepared.store, begin_from=initial, teachers=teaching
-    )
-    _run(folder, record, prepared.store, workers)
+    f_max = prepared.settings.features.f_max
+    if f_max != settings.features.f_max:
+        print(f"f_max is {f_max:.0f} Hz: some of the recordings carry nothing above")
+    return prepared
+
+
+def _settings_for(shards: Shards, settings: RunSettings, *, features_given: bool) -> RunSettings:
+    """Settings that shards can follow: their front end, unless another was asked for, which is refused later."""
+    features = settings.features if features_given else shards.record.features
+    augmentation = settings.augmentation
+    if augmentation.renderings > 1:
+        print("clips are heard without other rooms, speeds and overloaded microphones, which need sound")
+        augmentation = augmentation.changed(renderings=1)
+    return settings.changed(features=features, augmentation=augmentation)
 
 
 def resume_run(folder: Path, cache: Path, workers: int | None) -> None:
     """Open what a run was trained on and go on with it."""
     record = RunRecord.read(folder)
-    sources = open_sources([source.name for source in record.sources])
+    names = [source.name for source in record.sources]
+    sources, recordings = open_recordings(names, record.settings.features, cache)
     for source, known in zip(sources, record.sources, strict=True):
         if source.digest() != known.digest:
             raise DataError(f"the recordings in {known.name} have changed since {folder} began; train anew with -o")
-    _run(folder, record, open_store(sources, record.settings.features, cache), workers)
+    _run(folder, record, recordings, workers)
 
 
-def _run(folder: Path, record: RunRecord, store: Store, workers: int | None) -> None:
+def _run(folder: Path, record: RunRecord, recordings: Recordings, workers: int | None) -> None:
     model, epochs = record.settings.model, record.settings.training.epochs
     print(
         f"training {model.cell}, {model.layers} x {model.units} units, on {record.clips:,} clips an epoch, "
         f"{len(record.labels)} labels, in {folder}",
         flush=True,
     )
-    history = training.train(folder, store, workers=workers, report=_line(epochs))
+    history = training.train(folder, recordings, workers=workers, report=_line(epochs))
     print(_summary(folder, record, history))
 
 

@@ -14,10 +14,10 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from speech_rnn import audio, features
 from speech_rnn.config import RunSettings
+from speech_rnn.data.batch_processes import BatchProcesses
 from speech_rnn.data.bending import ALL, Batch, Bender, Share
 from speech_rnn.data.clips import UNKNOWN, Part
 from speech_rnn.data.noise import NoiseBank
@@ -25,7 +25,6 @@ from speech_rnn.data.renderings import Renderings
 from speech_rnn.data.store import Store, to_int16
 from speech_rnn.data.task import JUDGING_SEED, Items, Task
 from speech_rnn.feature_cache import FeatureFile, cached_features
-from speech_rnn.processes import map_in_order, n_cores, process_pool
 
 
 class BatchMaker:
@@ -75,6 +74,10 @@ class BatchMaker:
             log_mel = features.log_mel(self.waveforms(items, part, epoch), settings)
         return Batch(features.mfcc_from_log_mel(log_mel, settings), items.label, words)
 
+    def make(self, asked: Asked) -> Batch:
+        """As :meth:`batch`."""
+        return self.batch(asked.items, asked.part, asked.epoch)
+
     def log_mel(self, clips: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Training clips, each in one of its renderings: float32 [n, frames, n_mels], dB."""
         rows = self._renderings.rows(clips, numbers)
@@ -101,8 +104,11 @@ class _Partners:
     def __init__(self, maker: BatchMaker) -> None:
         self._maker, self._clips = maker, maker.partners
 
-    def __len__(self) -> int:
-        return len(self._clips)
+    def beside(self, rows: NDArray[np.int64], shares: NDArray[np.float32]) -> NDArray[np.int64]:
+        return (shares * len(self._clips)).astype(np.int64)
+
+    def pair(self, row: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return rng.choice(len(self._clips), 2)
 
     def one_word(self, first: int, second: int) -> bool:
         clips = self._maker.store.clips
@@ -135,6 +141,21 @@ class PartRows:
         return to_int16(self._maker.waveforms(self._items[indices], self._part, 0))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Items of which a batch is made.
+
+    Attributes:
+        items: which.
+        part: whether they are bent (training), and whose noise is heard.
+        epoch: of the run, from 0.
+    """
+
+    items: Items
+    part: Part
+    epoch: int
+
+
 class BatchWorkers:
     """Processes that make batches ahead; with no workers batches are made where they are asked for."""
 
@@ -145,13 +166,7 @@ class BatchWorkers:
             maker: makes the batches.
             workers: how many processes; as many as there are cores where not given.
         """
-        self._maker = maker
-        self._workers = n_cores() if workers is None else workers
-        self._pool = (
-            process_pool(self._workers, _take, maker, features.basis(maker.settings.features))
-            if self._workers
-            else None
-        )
+        self._processes = BatchProcesses(maker, workers)
 
     def batches(
         self, items: Items, part: Part, *, batch_size: int, epoch: int = 0, first_batch: int = 0, share: Share = ALL
@@ -170,10 +185,7 @@ class BatchWorkers:
             SpeechRnnError: a worker was killed.
         """
         whole = (items[start : start + batch_size] for start in range(first_batch * batch_size, len(items), batch_size))
-        asked = (_Asked(some[share.rows(len(some))], part, epoch) for some in whole)
-        if self._pool is None:
-            return (self._maker.batch(one.items, one.part, one.epoch) for one in asked)
-        return map_in_order(_make, asked, self._workers, self._pool)
+        return self._processes.made(Asked(some[share.rows(len(some))], part, epoch) for some in whole)
 
     def __enter__(self) -> Self:
         return self
@@ -181,30 +193,4 @@ class BatchWorkers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    items: Items
-    part: Part
-    epoch: int
-
-
-_maker: BatchMaker | None = None  # of this worker
-
-
-def _take(maker: BatchMaker, basis: features.Basis) -> None:
-    global _maker  # noqa: PLW0603  # what prepares a worker has no other place to leave it
-    _maker = maker
-    # Made here it would cost each worker the start of librosa, 2.6 s.
-    features.adopt(basis)
-    # A worker a core: threads of the matrix library beside them only cost.
-    threadpool_limits(1)
-
-
-def _make(asked: _Asked) -> Batch:
-    if _maker is None:
-        raise RuntimeError("a worker of another pool")
-    return _maker.batch(asked.items, asked.part, asked.epoch)
+        self._processes.__exit__(kind, error, traceback)

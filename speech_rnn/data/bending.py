@@ -53,10 +53,13 @@ ALL = Share()
 
 
 class Partners(Protocol):
-    """Clips of training that may be heard beside others, or halved to make an unknown word."""
+    """Clips of training that may be heard beside others, or halved to make an unknown word; each has a number."""
 
-    def __len__(self) -> int:
-        """How many there are."""
+    def beside(self, rows: Integers, shares: Floats) -> Integers:
+        """Who is heard beside some rows of the batch, int64 [n]: drawn by shares from 0 to under 1, float32 [n]."""
+
+    def pair(self, row: int, rng: np.random.Generator) -> Integers:
+        """Whose halves may take the place of a row, int64 [2]; drawn with a generator."""
 
     def one_word(self, first: int, second: int) -> bool:
         """Whether two of them say the same word."""
@@ -145,7 +148,7 @@ class Bender:
         disguised = self._disguise(log_mel, bends.rendering, labels=labels, keys=keys, epoch=epoch, partners=partners)
         words[disguised] = -1
         beside = np.flatnonzero(~np.isnan(bends.neighbour))
-        numbers = (bends.neighbour[beside] * len(partners)).astype(np.int64)
+        numbers = partners.beside(beside, bends.neighbour[beside])
         bent = bend(
             log_mel,
             bends,
@@ -187,7 +190,7 @@ class Bender:
         for row, rng in zip(rows.tolist(), draws.generators(seed, "disguise", epoch, keys[rows]), strict=True):
             which, shares = rng.random(), rng.random(2)
             if which < spliced:
-                pair = rng.choice(len(partners), 2)
+                pair = partners.pair(row, rng)
                 # Two halves of one word would be that word.
                 if not partners.one_word(*pair.tolist()):
                     first, second = partners.log_mel(pair, np.repeat(renderings[row], 2))

@@ -17,6 +17,7 @@ from speech_rnn.data.tfds_source import TfdsSource
 from speech_rnn.errors import DataError
 
 OTHER = "other:"
+PREPARED = "prepared.json"  # in a folder of features that were made beforehand
 
 
 class OtherWords:
@@ -72,6 +73,8 @@ def open_source(name: str) -> Source:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise DataError(f"{name!r} is not a source of recordings; give a folder, 'corpus' or 'tfds'")
+    if (folder / PREPARED).is_file():
+        raise DataError(f"{name!r} holds prepared features and no sound, which is needed here; give recordings")
     return FolderSource(folder)
 
 

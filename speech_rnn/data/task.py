@@ -53,6 +53,9 @@ class Task:
         labels: in the order of the scores: silence and unknown first where the task has them, then the words.
         words: the labels that are words.
         heard_words: all words that training hears, those under unknown too, in the order of the alphabet.
+        unknown_share, silence_share: clips of other words and stretches of noise, relative to the clips of the words.
+        unknown_times: how many times its share of unknown training hears.
+        heard_times: how many times training hears each clip of a word in an epoch.
     """
 
     def __init__(
@@ -85,9 +88,9 @@ class Task:
         self.words = tuple(label for label in labels if label not in (SILENCE, UNKNOWN))
         label_of = {label: i for i, label in enumerate(labels)}
         self._silence, unknown = label_of.get(SILENCE, -1), label_of.get(UNKNOWN, -1)
-        self._silence_share = silence_share if SILENCE in label_of else 0.0
-        self._unknown_share = unknown_share if UNKNOWN in label_of else 0.0
-        self._unknown_times, self._heard_times = unknown_times, heard_times
+        self.silence_share = silence_share if SILENCE in label_of else 0.0
+        self.unknown_share = unknown_share if UNKNOWN in label_of else 0.0
+        self.unknown_times, self.heard_times = unknown_times, heard_times
         self._label = np.array([label_of.get(clip.word, unknown) for clip in clips], np.int64)
         self._wanted: dict[Part, NDArray[np.int64]] = {}
         self._others: dict[Part, NDArray[np.int64]] = {}
@@ -185,11 +188,11 @@ class Task:
         """
         key = (seed, epoch) if part == "training" else (JUDGING_SEED, 0)
         rng = draws.generator(key[0], f"items of {part}", key[1])
-        times = self._heard_times if part == "training" else 1
+        times = self.heard_times if part == "training" else 1
         wanted, wanted_keys = self._repeated([self._wanted[part]] * times)
-        unknown_share = self._unknown_share * (self._unknown_times if part == "training" else 1.0)
+        unknown_share = self.unknown_share * (self.unknown_times if part == "training" else 1.0)
         unknown, unknown_keys = self._draw(rng, self._others[part], round(unknown_share * len(wanted)))
-        n_silence = round(self._silence_share * len(wanted))
+        n_silence = round(self.silence_share * len(wanted))
         silence_keys = -1 - np.arange(n_silence, dtype=np.int64)
         clip = np.concatenate([wanted, unknown, np.full(n_silence, -1, np.int64)])
         label = np.concatenate([self._label[wanted], self._label[unknown], np.full(n_silence, self._silence, np.int64)])

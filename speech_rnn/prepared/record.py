@@ -21,13 +21,14 @@ from pydantic import Field
 
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Part, SourceRecord
+from speech_rnn.data.sources import PREPARED
 from speech_rnn.errors import DataError, SettingsError
 from speech_rnn.settings import Settings
 
 FORMAT_VERSION = 1
 DATASET = "keyword_features"
 DATASET_VERSION = "1.0.0"
-RECORD = "prepared.json"
+RECORD = PREPARED
 REJECTS = "rejects.jsonl"
 NOISE = "noise.i16"
 SPLITS: dict[Part, str] = {"training": "train", "validation": "validation", "testing": "test"}
