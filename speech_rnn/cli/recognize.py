@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from speech_rnn.cli.detector_options import detector_config, detector_options
-from speech_rnn.cli.transcribe import transcribe_files
+from speech_rnn.cli.transcribe import transcribe_by_beam, transcribe_files
 from speech_rnn.errors import AudioError, ModelError
 from speech_rnn.runtime import DEFAULT_MODEL, Prediction, Recognizer, load, read_clip, shipped_models
 
@@ -22,7 +22,7 @@ Answer = Callable[[Path, Prediction, float], None]  # file, what is heard in it,
 
 
 @click.command(short_help="Say which words are heard in sound files.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("names", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option(
     "--model",
     metavar="NAME|DIR",
@@ -41,19 +41,42 @@ Answer = Callable[[Path, Prediction, float], None]  # file, what is heard in it,
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    "output_name",
+    type=click.Path(),
     metavar="FILE|DIR",
     help="With --stream: write to this file, or to a file for each recording in this folder.",
+)
+@click.option(
+    "--runner",
+    metavar="NAME",
+    help="With --stream and -o DIR: many recordings at once, by Apache Beam: DirectRunner (this machine), FlinkRunner, "
+    "SparkRunner or DataflowRunner. FILE may be a pattern on any file system that Beam reads, gs://bucket/*.flac.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="With --runner: processes on this machine.  [default: 1]",
+)
+@click.option(
+    "--pipeline-option",
+    "pipeline_options",
+    multiple=True,
+    metavar="--NAME=VALUE",
+    help="With --runner: an option of Beam. May be given several times.",
 )
 @detector_options
 def command(
     *,
-    files: tuple[Path, ...],
+    names: tuple[str, ...],
     model: str | None,
     as_json: bool,
     stream: bool,
     form: Literal["table", "json", "csv", "audacity"] | None,
-    output: Path | None,
+    output_name: str | None,
+    runner: str | None,
+    workers: int | None,
+    pipeline_options: tuple[str, ...],
     **detector: Any,
 ) -> None:
     """Say which word is heard in each sound file: WAV, FLAC, Ogg Vorbis, Opus or MP3, of any rate.
@@ -67,12 +90,31 @@ def command(
     speech-rnn recognize --model my-model --json *.wav | jq -r .label
     speech-rnn recognize --stream lecture.mp3 --threshold 0.9
     speech-rnn recognize --stream monday.flac --format audacity -o monday.txt
+    speech-rnn recognize --stream --runner DirectRunner --workers 2 week/*.flac -o heard
     """
+    files, output = tuple(map(Path, names)), None if output_name is None else Path(output_name)
     if not stream and (form or output or any(value not in (None, ()) for value in detector.values())):
         raise click.UsageError("--format, --output and the options of the detector are for --stream; add it.")
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} contradict each other; give one.")
+    if runner is None and (workers or pipeline_options):
+        raise click.UsageError("--workers and --pipeline-option are for --runner; add it.")
+    if runner is not None and (not stream or output_name is None):
+        raise click.UsageError("--runner is for --stream and a folder of transcripts; add --stream and -o DIR.")
     recognizer = load(model) if model is not None else _default_model()
+    if runner is not None and output_name is not None:
+        config = detector_config(recognizer.card.detector, recognizer.labels, **detector)
+        transcribe_by_beam(
+            names,
+            model or DEFAULT_MODEL,
+            config,
+            "json" if as_json else form or "table",
+            output_name,
+            runner=runner,
+            workers=workers,
+            arguments=pipeline_options,
+        )
+        return
     if stream:
         config = detector_config(recognizer.card.detector, recognizer.labels, **detector)
         transcribe_files(recognizer, config, files, "json" if as_json else form or "table", output)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import click
 
 from speech_rnn import atomic
 from speech_rnn.config import DetectorConfig
-from speech_rnn.errors import AudioError
+from speech_rnn.errors import AudioError, SpeechRnnError
+from speech_rnn.progress import duration
+from speech_rnn.quiet import quiet
 from speech_rnn.runtime import Recognizer
 from speech_rnn.transcript import Format, Transcript, check_names, track_name, transcribe
 
@@ -59,6 +62,54 @@ def transcribe_files(
     else:
         transcript = Transcript(_print, form, names=len(files) > 1)
         _each(files, lambda file: hear(file, transcript))
+
+
+def transcribe_by_beam(
+    names: Sequence[str],
+    model: str,
+    config: DetectorConfig,
+    form: Format,
+    folder: str,
+    *,
+    runner: str,
+    workers: int | None,
+    arguments: Sequence[str],
+) -> None:
+    """Write a transcript of each recording into a folder by a pipeline, and say how much was heard.
+
+    Args:
+        names: of recordings, or patterns.
+        model: the model's name or folder.
+        config: of the detector.
+        form: of the transcripts.
+        folder: for them.
+        runner: Beam's name of it.
+        workers: processes on this machine.
+        arguments: options of Beam.
+
+    Raises:
+        AudioError: some recordings can't be heard to their end.
+    """
+    # Beam warns through the root logger when it is imported, and would set that up on standard error.
+    logging.root.addHandler(logging.NullHandler())
+    try:
+        with quiet():
+            from speech_rnn.beam.running import engine
+            from speech_rnn.transcription import SUMMARY, transcribe_many
+    except ImportError as error:
+        raise SpeechRnnError(f"--runner needs Apache Beam ({error}); pip install 'speech-rnn[scale]'") from None
+    engine_asked = engine(runner, arguments, workers)
+    heard = transcribe_many(names, model, config, form=form, folder=folder, engine=engine_asked)
+    for one in heard:
+        if one.error:
+            click.echo(f"speech-rnn: {one.error}", err=True)
+    whole = [one for one in heard if not one.error]
+    click.echo(
+        f"{sum(one.detections for one in whole):,} words heard in {len(whole):,} recordings, "
+        f"{duration(sum(one.seconds for one in whole))} of sound; {folder}/{SUMMARY} lists them"
+    )
+    if len(whole) < len(heard):
+        raise AudioError(f"{len(heard) - len(whole)} of {len(heard)} files could not be heard to their end; see above")
 
 
 def _each(files: tuple[Path, ...], hear: Callable[[Path], None]) -> None:
