@@ -32,11 +32,12 @@ COMMANDS = {
     "listen": "Listen at the microphone and say which words are heard.",
     "record": "Record words of your own, to train with.",
     "review": "Sort what 'listen --save' kept into training recordings.",
+    "prepare": "Make features beforehand, with Apache Beam, on this machine or on a cluster.",
     "web": "Write a model as one page that listens in a browser, without a server.",
 }
 
 # Package -> the smallest extra that brings it; the others come with "train".
-EXTRAS = {"jinja2": "web", "markupsafe": "web"}
+EXTRAS = {"apache_beam": "train,scale", "jinja2": "web", "markupsafe": "web"}
 
 
 class _LazyGroup(click.Group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,40 @@ class Labels(click.ParamType[str | tuple[str, ...]]):
         return tuple(word.strip() for word in str(value).split(","))
 
 
+class FMax(click.ParamType[float | str]):
+    """The highest frequency heard, or that the recordings choose it."""
+
+    name = "auto|HZ"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """``auto``, or a number that the settings check."""
+        if value == "auto":
+            return "auto"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} must be 'auto' or a frequency in Hz, such as 4000.", param, ctx)
+
+
+def settings_in(content: bytes) -> bytes:
+    """Settings as they are, or those in a run's ``run.json``."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
+        return json.dumps(values["settings"]).encode()
+    return content
+
+
+def assigned_value(text: str) -> Any:
+    """A value as JSON has it; what is not JSON is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 data_option: Decorator = click.option(
@@ -37,7 +72,8 @@ data_option: Decorator = click.option(
     multiple=True,
     metavar="SOURCE",
     help="Recordings: a folder with a sub-folder a word, 'corpus' (embedded, synthetic), 'tfds' or 'tfds:DIR' "
-    "(Google Speech Commands by TensorFlow Datasets). May be given several times.",
+    "(Google Speech Commands by TensorFlow Datasets), 'segments:LIST.csv' (clips within long recordings). May be given "
+    "several times.",
 )
 cache_option: Decorator = click.option(
     "--cache",

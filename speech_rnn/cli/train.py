@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from speech_rnn.cli.options import Labels, cache_option, data_option, workers_option
+from speech_rnn.cli.options import FMax, Labels, assigned_value, cache_option, data_option, settings_in, workers_option
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.errors import SettingsError
 from speech_rnn.presets import SIZES, USUAL_CLIPS_HEARD, Preset, Size, preset
@@ -30,18 +29,6 @@ _FIELDS = {
     "seed": ("training", "seed"),
     "clips_in_a_row": ("training", "clips_in_a_row"),
 }
-
-
-class _FMax(click.ParamType[float | str]):
-    name = "auto|HZ"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        if value == "auto":
-            return "auto"
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} must be 'auto' or a frequency in Hz, such as 4000.", param, ctx)
 
 
 @click.command(short_help="Train a recognizer of words.")
@@ -67,7 +54,7 @@ class _FMax(click.ParamType[float | str]):
 @click.option("--layers", type=int, help="Recurrent layers.  [default: 2]")
 @click.option(
     "--f-max",
-    type=_FMax(),
+    type=FMax(),
     metavar="auto|HZ",
     help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.  [default: auto]",
 )
@@ -222,7 +209,7 @@ def _settings(
         settings = RunSettings()
     else:
         try:
-            settings = RunSettings.from_json(_settings_of(file.read_bytes()))
+            settings = RunSettings.from_json(settings_in(file.read_bytes()))
         except OSError as error:
             raise SettingsError(f"{file} can't be read ({error.strerror}); give a file of settings") from None
     if no_augmentation:
@@ -241,28 +228,9 @@ def _settings(
             raise click.UsageError(f"--set {assignment!r} must be PART.NAME=VALUE, such as features.n_mels=48.")
         if part not in values:
             raise SettingsError(f"{part!r} is not a part of the settings; those are {', '.join(values)}")
-        values[part][field] = _value(text)
+        values[part][field] = assigned_value(text)
     rate = values["features"].get("sample_rate")
     if options["f_max"] == "auto" and isinstance(rate, int):
         # What a rate can't carry the recordings can't either.
         values["features"].setdefault("f_max", min(settings.features.f_max, 0.475 * rate))
     return settings.changed(**{part: getattr(settings, part).changed(**fields) for part, fields in values.items()})
-
-
-def _settings_of(content: bytes) -> bytes:
-    """Settings as they are, or those in a run's ``run.json``."""
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
-        return content
-    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
-        return json.dumps(values["settings"]).encode()
-    return content
-
-
-def _value(text: str) -> Any:
-    """A value as JSON has it; what is not JSON is a text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

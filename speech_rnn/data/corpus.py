@@ -112,8 +112,16 @@ class CorpusSource:
             DataError: a file is missing or damaged.
         """
         for file, samples in self._decoded(self._index.files):
-            for start, length in zip(file.starts, file.lengths, strict=True):
-                yield to_mono(samples[start : start + length], self._index.sample_rate, sample_rate)
+            yield from self._cut(file, samples, sample_rate)
+
+    @property
+    def clips_of_files(self) -> list[int]:
+        """How many clips each file holds, in the order of ``clips``."""
+        return [len(file.starts) for file in self._index.files]
+
+    def waveforms_of(self, file: int, sample_rate: int) -> Iterator[NDArray[np.float32]]:
+        """Those of :meth:`waveforms` that one file holds, by its number; nothing else is decoded."""
+        return self._cut(self._index.files[file], self._decode(self._index.files[file]), sample_rate)
 
     def noise_waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
         """The background noise in the order of ``noises``: float32 [samples] at ``sample_rate``.
@@ -123,6 +131,10 @@ class CorpusSource:
         """
         for _, samples in self._decoded(self._index.noises):
             yield to_mono(samples, self._index.sample_rate, sample_rate)
+
+    def _cut(self, file: _WordFile, samples: NDArray[np.float32], sample_rate: int) -> Iterator[NDArray[np.float32]]:
+        for start, length in zip(file.starts, file.lengths, strict=True):
+            yield to_mono(samples[start : start + length], self._index.sample_rate, sample_rate)
 
     def _list_clips(self) -> Iterator[Clip]:
         takes: Counter[tuple[str, str]] = Counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speech_rnn.audio import read_audio
 from speech_rnn.config import is_label
-from speech_rnn.data.clips import BACKGROUND_NOISE, Clip, Part
+from speech_rnn.data.clips import BACKGROUND_NOISE, Clip, Part, Source
 from speech_rnn.data.split import (
     AUDIO_SUFFIXES,
     is_global_speaker,
@@ -25,6 +25,7 @@ from speech_rnn.errors import DataError
 from speech_rnn.processes import map_in_order, n_cores
 
 LISTS: dict[Part, str] = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
+README = "README.md"
 CLIPS_A_TASK = 64  # decoded by a process at a time: 4 MB of samples
 FEW_CLIPS = 256  # decoded sooner in this process than another has started
 
@@ -60,13 +61,7 @@ class FolderSource:
         if not files:
             raise DataError(f"{self.title!r} has no recordings of words; {_WANTED}")
         lists = {part: read_list(self._folder / name) for part, name in LISTS.items() if (self._folder / name).exists()}
-        if both := lists.get("validation", frozenset()) & lists.get("testing", frozenset()):
-            raise DataError(f"{min(both)!r} of {self.title!r} is in both lists; take it out of one")
-        clips = []
-        for word, found in files.items():
-            _check_word(word, self.title)
-            clips += [self._clip(word, file_name, lists) for file_name in found]
-        self.clips: Sequence[Clip] = tuple(clips)
+        self.clips: Sequence[Clip] = listed(files, lists, self.title, self._folder.resolve().name)
         noise_folder = self._folder / BACKGROUND_NOISE
         noises = _sound_files(noise_folder) if noise_folder.is_dir() else []
         self.noises: Sequence[str] = tuple(f"{BACKGROUND_NOISE}/{name}" for name in noises)
@@ -74,27 +69,17 @@ class FolderSource:
     @property
     def origin(self) -> str:
         """The heading of the folder's README.md, or that there is none."""
-        try:
-            with (self._folder / "README.md").open(encoding="utf-8", errors="replace") as readme:
-                first = next((line.strip("# \t\n") for line in readme if line.strip("# \t\n")), "")
-        except OSError:
-            first = ""
         name = self._folder.resolve().name
-        heading = "".join(character for character in first if character.isprintable())[:200]
-        return f"{heading} (folder {name!r})" if heading else f"recordings in folder {name!r}, which has no README.md"
+        try:
+            with (self._folder / README).open(encoding="utf-8", errors="replace") as readme:
+                return origin_of(readme, name)
+        except OSError:
+            return origin_of((), name)
 
     def digest(self) -> str:
         """SHA-256 of names, parts and contents; a copy of the folder has the same."""
-        files = [(clip.name, clip.part) for clip in self.clips] + [(name, "") for name in self.noises]
-        digest = hashlib.sha256()
-        for name, part in files:
-            try:
-                with (self._folder / name).open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise DataError(f"{str(self._folder / name)!r} can't be read ({error.strerror})") from None
-            digest.update(f"{name}\t{part}\t{content}\n".encode())
-        return digest.hexdigest()
+        names = [clip.name for clip in self.clips] + list(self.noises)
+        return digest_of(self, (file_digest(self._folder / name) for name in names))
 
     def waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
         """Decoded clips in the order of ``clips``: float32 [samples] at ``sample_rate``, natural length.
@@ -113,15 +98,73 @@ class FolderSource:
         for name in self.noises:
             yield read_audio(self._folder / name, sample_rate)
 
-    def _clip(self, word: str, file_name: str, lists: dict[Part, frozenset[str]]) -> Clip:
-        name = f"{word}/{file_name}"
-        speaker = speaker_of(file_name)
-        if speaker and not is_global_speaker(speaker):
-            speaker = f"{self._folder.resolve().name}/{speaker}"
-        if not lists:
-            return Clip(name, word, speaker, official_part(file_name))
-        part: Part = next((part for part, names in lists.items() if without_suffix(name) in names), "training")
-        return Clip(name, word, speaker, part)
+    def path_of(self, name: str) -> Path:
+        """The file of a clip or of background noise."""
+        return self._folder / name
+
+
+def listed(
+    files: Mapping[str, Sequence[str]], lists: Mapping[Part, frozenset[str]], title: str, folder: str
+) -> tuple[Clip, ...]:
+    """The clips of a folder.
+
+    Args:
+        files: word -> names of its sound files.
+        lists: who is in which part, where lists say so.
+        title: what messages call the folder.
+        folder: its last name; speakers without a global name are people of it.
+
+    Raises:
+        DataError: a word that can't be a label, or a recording in both lists.
+    """
+    if both := lists.get("validation", frozenset()) & lists.get("testing", frozenset()):
+        raise DataError(f"{min(both)!r} of {title!r} is in both lists; take it out of one")
+    clips = []
+    for word, found in files.items():
+        _check_word(word, title)
+        clips += [_clip(word, file_name, lists, folder) for file_name in found]
+    return tuple(clips)
+
+
+def origin_of(readme: Iterable[str], folder: str) -> str:
+    """Where recordings are from, by the first line of their README.md that says anything."""
+    first = next((line.strip("# \t\r\n") for line in readme if line.strip("# \t\r\n")), "")
+    heading = "".join(character for character in first if character.isprintable())[:200]
+    return f"{heading} (folder {folder!r})" if heading else f"recordings in folder {folder!r}, which has no README.md"
+
+
+def digest_of(source: Source, contents: Iterable[str]) -> str:
+    """The digest of a source of files: SHA-256 of names, parts and contents.
+
+    Args:
+        source: with its clips and noises.
+        contents: SHA-256 in hexadecimal of the file of each clip, then of each noise.
+    """
+    files = [(clip.name, str(clip.part)) for clip in source.clips] + [(name, "") for name in source.noises]
+    digest = hashlib.sha256()
+    for (name, part), content in zip(files, contents, strict=True):
+        digest.update(f"{name}\t{part}\t{content}\n".encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; :class:`DataError` where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{str(path)!r} can't be read ({error.strerror})") from None
+
+
+def _clip(word: str, file_name: str, lists: Mapping[Part, frozenset[str]], folder: str) -> Clip:
+    name = f"{word}/{file_name}"
+    speaker = speaker_of(file_name)
+    if speaker and not is_global_speaker(speaker):
+        speaker = f"{folder}/{speaker}"
+    if not lists:
+        return Clip(name, word, speaker, official_part(file_name))
+    part: Part = next((part for part, names in lists.items() if without_suffix(name) in names), "training")
+    return Clip(name, word, speaker, part)
 
 
 def _decode(task: tuple[list[str], int]) -> list[NDArray[np.float32]]:
@@ -144,22 +187,35 @@ def _entries(folder: Path, name: str) -> list[os.DirEntry[str]]:
 
 def _sound_files(folder: Path) -> list[str]:
     """Names of the sound files of a folder, in order."""
+    entries = {entry.name: entry for entry in _entries(folder, f"{str(folder)!r}")}
+    found = sound_files((name for name, entry in entries.items() if not entry.is_dir()), str(folder))
+    for name in found:
+        try:
+            entries[name].stat()
+        except OSError as error:
+            raise DataError(f"{entries[name].path!r} can't be opened ({error.strerror}); mend or remove it") from None
+    return found
+
+
+def sound_files(names: Iterable[str], folder: str) -> list[str]:
+    """Those names among the files of a folder that are of sound files, in order.
+
+    Raises:
+        DataError: a name that can't be printed, or a recording in two forms.
+    """
     found: list[str] = []
     forms: dict[str, str] = {}
-    for entry in sorted(_entries(folder, f"{str(folder)!r}"), key=lambda entry: entry.name):
-        stem, suffix = Path(entry.name).stem, Path(entry.name).suffix
-        if suffix.lower() not in AUDIO_SUFFIXES or entry.name.startswith(".") or entry.is_dir():
+    for name in sorted(names):
+        stem, suffix = Path(name).stem, Path(name).suffix
+        if suffix.lower() not in AUDIO_SUFFIXES or name.startswith("."):
             continue
-        if not entry.name.isprintable():
-            raise DataError(f"{entry.path!r} has a name that can't be printed; rename it")
+        path = f"{folder}/{name}"
+        if not name.isprintable():
+            raise DataError(f"{path!r} has a name that can't be printed; rename it")
         if stem in forms:
-            raise DataError(f"{entry.path!r} and {forms[stem]!r} are one recording in two forms; remove one of them")
-        forms[stem] = entry.name
-        try:
-            entry.stat()
-        except OSError as error:
-            raise DataError(f"{entry.path!r} can't be opened ({error.strerror}); mend or remove it") from None
-        found.append(entry.name)
+            raise DataError(f"{path!r} and {forms[stem]!r} are one recording in two forms; remove one of them")
+        forms[stem] = name
+        found.append(name)
     return found
 
 

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from speech_rnn.data.clips import Clip, Source
 from speech_rnn.data.corpus import CorpusSource
 from speech_rnn.data.folder import FolderSource
+from speech_rnn.data.segments import SegmentsSource
 from speech_rnn.data.tfds_source import TfdsSource
 from speech_rnn.errors import DataError
 
 OTHER = "other:"
+SEGMENTS = "segments:"
 PREPARED = "prepared.json"  # in a folder of features that were made beforehand
 
 
@@ -25,7 +27,7 @@ class OtherWords:
 
     def __init__(self, source: Source) -> None:
         """Stand before a source."""
-        self._source = source
+        self.source = source
         self.title, self.synthetic, self.noises = f"{OTHER}{source.title}", source.synthetic, source.noises
         name = Path(source.title).name
         self.clips: Sequence[Clip] = tuple(
@@ -37,19 +39,24 @@ class OtherWords:
     @property
     def origin(self) -> str:
         """The source's own."""
-        return self._source.origin
+        return self.source.origin
 
     def digest(self) -> str:
         """Another one than the source's own, since the words have other names."""
-        return hashlib.sha256(f"{OTHER}{self._source.digest()}".encode()).hexdigest()
+        return other_digest(self.source.digest())
 
     def waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
         """The source's own."""
-        return self._source.waveforms(sample_rate)
+        return self.source.waveforms(sample_rate)
 
     def noise_waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
         """The source's own."""
-        return self._source.noise_waveforms(sample_rate)
+        return self.source.noise_waveforms(sample_rate)
+
+
+def other_digest(digest: str) -> str:
+    """The digest of a source whose words are other words, by its own."""
+    return hashlib.sha256(f"{OTHER}{digest}".encode()).hexdigest()
 
 
 def open_source(name: str) -> Source:
@@ -57,8 +64,9 @@ def open_source(name: str) -> Source:
 
     Args:
         name: ``corpus`` (the embedded synthetic one), ``tfds`` or ``tfds:DIR`` (Speech Commands by TensorFlow
-            Datasets, kept in DIR), or a folder in the official layout; ``other:`` before it makes all its words other
-            words, never labels: those of another language, which may have the same names.
+            Datasets, kept in DIR), ``segments:LIST.csv`` (long recordings and which parts of them are clips), or a
+            folder in the official layout; ``other:`` before it makes all its words other words, never labels: those
+            of another language, which may have the same names.
 
     Raises:
         DataError: there is no such folder, or it holds no words.
@@ -70,6 +78,8 @@ def open_source(name: str) -> Source:
     if name == "tfds" or name.startswith("tfds:"):
         directory = name.removeprefix("tfds").removeprefix(":")
         return TfdsSource(Path(directory).expanduser() if directory else None)
+    if name.startswith(SEGMENTS):
+        return SegmentsSource(Path(name.removeprefix(SEGMENTS)).expanduser())
     folder = Path(name).expanduser()
     if not folder.is_dir():
         raise DataError(f"{name!r} is not a source of recordings; give a folder, 'corpus' or 'tfds'")
@@ -89,7 +99,7 @@ def lasting_name(name: str) -> str:
     """A source's name that means the same in every working directory."""
     if name.startswith(OTHER):
         return f"{OTHER}{lasting_name(name.removeprefix(OTHER))}"
-    if name in ("corpus", "tfds"):
+    if name in ("corpus", "tfds") or "://" in name:
         return name
-    kind = "tfds:" if name.startswith("tfds:") else ""
+    kind = next((kind for kind in ("tfds:", SEGMENTS) if name.startswith(kind)), "")
     return f"{kind}{Path(name.removeprefix(kind)).expanduser().resolve()}"

@@ -72,19 +72,27 @@ def read_list(path: Path) -> frozenset[str]:
         DataError: the file can't be read, or a line is not ``word/file``.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise DataError(f"{str(path)!r} can't be read as a list of recordings ({reason}); mend or remove it") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{str(path)!r} can't be read as a list of recordings ({error.strerror}); mend or remove it"
+        ) from None
+    return parse_list(content, str(path))
+
+
+def parse_list(content: bytes, path: str) -> frozenset[str]:
+    """As :func:`read_list`, of the bytes of a file that ``path`` names in messages."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{path!r} can't be read as a list of recordings (not UTF-8); mend or remove it") from None
     names = set()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         name = line.strip().replace("\\", "/").removeprefix("./")
         if not name:
             continue
         word, _, file_name = name.partition("/")
         if not word or not file_name or "/" in file_name:
-            raise DataError(
-                f"{str(path)!r}, line {number}: {line[:80]!r} must be word/file, as in 'yes/anna_nohash_0.wav'"
-            )
+            raise DataError(f"{path!r}, line {number}: {line[:80]!r} must be word/file, as in 'yes/anna_nohash_0.wav'")
         names.add(without_suffix(name))
     return frozenset(names)

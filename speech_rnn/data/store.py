@@ -104,7 +104,7 @@ def open_store(sources: Sequence[Source], settings: FeatureSettings, cache: Path
         DataError: a source holds no clips, or the disk is full.
         AudioError: a recording can't be decoded.
     """
-    rows = _merged(sources)
+    rows = merged(sources)
     if not rows:
         raise DataError(f"no clips in {', '.join(source.title for source in sources)}; give a folder of word folders")
     identity = hashlib.sha256(
@@ -131,13 +131,15 @@ def open_store(sources: Sequence[Source], settings: FeatureSettings, cache: Path
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """A clip, the number of its source, and whether it may be used beside the other sources."""
+
     clip: Clip
     source: int
     kept: bool
 
 
-def _merged(sources: Sequence[Source]) -> list[_Row]:
+def merged(sources: Sequence[Source]) -> list[Row]:
     """The clips of all sources in order; not kept are training clips of speakers evaluated in another source."""
     merged = [(clip, number) for number, source in enumerate(sources) for clip in source.clips]
     evaluated_in: dict[str, set[int]] = {}
@@ -145,12 +147,12 @@ def _merged(sources: Sequence[Source]) -> list[_Row]:
         if clip.speaker and clip.part != "training":
             evaluated_in.setdefault(clip.speaker, set()).add(number)
     return [
-        _Row(clip, number, clip.part != "training" or not evaluated_in.get(clip.speaker, set()) - {number})
+        Row(clip, number, clip.part != "training" or not evaluated_in.get(clip.speaker, set()) - {number})
         for clip, number in merged
     ]
 
 
-def _build(folder: Path, sources: Sequence[Source], rows: Sequence[_Row], settings: FeatureSettings) -> None:
+def _build(folder: Path, sources: Sequence[Source], rows: Sequence[Row], settings: FeatureSettings) -> None:
     lengths: list[int] = []
     with (folder / "clips.i16").open("wb") as file, progress("decoding", len(rows)) as report:
         waveforms = chain.from_iterable(source.waveforms(settings.sample_rate) for source in sources)

@@ -94,6 +94,12 @@ class TfdsSource:
                 for example in words.as_numpy_iterator():
                     yield to_mono(example["audio"].astype(np.int16), RECORDED_RATE, sample_rate)
 
+    @property
+    def records(self) -> list[Record]:
+        """The record of each clip, in the order of ``clips``."""
+        _, silence = self._labels
+        return [record for records in self._records.values() for record in records if record.value != silence]
+
     def noise_waveforms(self, sample_rate: int) -> Iterator[NDArray[np.float32]]:
         """The background noise in the order of ``noises``: float32 [samples] at ``sample_rate``."""
         for recording in self._noise:

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from speech_rnn.errors import DataError
 
 _GLANCE = 64  # bytes, more than the start of a map entry with a short key takes
@@ -23,10 +26,12 @@ _INT64_LIST = 0x1A  # field 3, length-delimited
 
 
 class Record(NamedTuple):
-    """What the edges of a record tell."""
+    """What the edges of a record tell, and where it is: its file, and the byte at which it begins there."""
 
     value: int
     checksum: bytes
+    path: Path
+    start: int
 
 
 def scan(path: Path, feature: str) -> Iterator[Record]:
@@ -55,10 +60,57 @@ def scan(path: Path, feature: str) -> Iterator[Record]:
                 value = _value(descriptor, data, end, glance[12:], feature.encode())
             except (IndexError, ValueError):
                 raise DataError(f"{str(path)!r} has no {feature!r} in its record at byte {start}; delete it") from None
-            yield Record(value, os.pread(descriptor, 4, end))
+            yield Record(value, os.pread(descriptor, 4, end), path, start)
             start = end + 4
     finally:
         os.close(descriptor)
+
+
+def integers(path: Path, start: int, feature: str) -> NDArray[np.int64]:
+    """All values of one feature of one record.
+
+    Args:
+        path: a TFRecord file of ``tf.train.Example``.
+        start: the byte at which the record begins; see :class:`Record`.
+        feature: one that holds int64 in every record.
+
+    Returns:
+        int64 [values].
+
+    Raises:
+        DataError: the file is cut short there, or the record isn't such an example.
+    """
+    with path.open("rb") as file:
+        file.seek(start)
+        head = file.read(12)
+        length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
+        data = file.read(length) if length <= path.stat().st_size else b""
+    if len(head) < 12 or len(data) < length:
+        raise DataError(f"{str(path)!r} is cut short in its record at byte {start}; delete it and have it made again")
+    try:
+        _, at = _length(data, 0, _EXAMPLE_FEATURES)
+        while True:
+            size, at = _length(data, at, _ENTRY)
+            key_size, key = _length(data, at, _KEY)
+            if data[key : key + key_size] == feature.encode():
+                at = key + key_size
+                for tag in (_VALUE, _INT64_LIST, _PACKED):
+                    size, at = _length(data, at, tag)
+                return _varints(np.frombuffer(data, np.uint8, size, at))
+            at += size
+    except (IndexError, ValueError):
+        raise DataError(f"{str(path)!r} has no {feature!r} in its record at byte {start}; delete it") from None
+
+
+def _varints(data: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """All of a row of base-128 numbers at once; negative ones take ten bytes."""
+    if not len(data):
+        return np.zeros(0, np.int64)
+    ends = np.flatnonzero(data < 0x80)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    places = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
+    bits = (data & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
+    return np.bitwise_or.reduceat(bits, starts).view(np.int64)
 
 
 def _value(descriptor: int, start: int, end: int, glance: bytes, feature: bytes) -> int:

@@ -51,13 +51,16 @@ class PreparedRecord(Settings):
         features: the front end; the shards hold its log-mel frames.
         sources: the recordings.
         words: how many clips of each word each part has.
-        clips_in: clips of the sources; those in the shards and the rejects together.
+        clips_in: clips of the sources but those left out; those in the shards and the rejects together.
         rejects: clips that could not be read.
+        left_out: training clips of speakers who are in an evaluation part of another source.
         digest: SHA-256 in hexadecimal, another one when a clip or what it is called is another one; their order
             doesn't matter.
         noises: the background noise, in the order of the file.
         shards: files of each part.
         made_with: versions of the libraries.
+        plan: SHA-256 in hexadecimal, another one when settings, clips, or sizes and times of the files behind them are
+            others.
     """
 
     version: int = FORMAT_VERSION
@@ -66,10 +69,12 @@ class PreparedRecord(Settings):
     words: Mapping[Part, Mapping[str, Count]]
     clips_in: Count
     rejects: Count
+    left_out: Count = 0
     digest: str
     noises: Annotated[tuple[NoiseRecord, ...], Field(strict=False)] = ()
     shards: Mapping[Part, Count]
     made_with: Mapping[str, str]
+    plan: str = ""
 
     @property
     def clips(self) -> int:
