@@ -47,7 +47,7 @@ def weights(folder: Path) -> list[NDArray[np.float32]]:
 
 
 def test_a_run_learns_from_shards_as_from_recordings(shards: Shards, tmp_path: Path) -> None:
-    start(tmp_path / "run", of_shards(tone_settings()), [shards], [shards.lasting_name], shards)
+    start(tmp_path / "run", of_shards(tone_settings()), [shards], [shards.folder], shards)
 
     history = train(tmp_path / "run", shards, workers=0)
 
@@ -62,7 +62,7 @@ def test_a_run_on_shards_that_was_stopped_ends_with_the_same_weights(
 ) -> None:
     settings = of_shards(small_settings())
     for name in ("whole", "stopped"):
-        start(tmp_path / name, settings, [shards], [shards.lasting_name], shards)
+        start(tmp_path / name, settings, [shards], [shards.folder], shards)
     train(tmp_path / "whole", shards, workers=0)
     make, made = LaneBatchMaker.make, 0
 
@@ -85,7 +85,7 @@ def test_a_run_on_shards_that_was_stopped_ends_with_the_same_weights(
 
 def test_export_takes_what_it_needs_from_shards(shards: Shards, tmp_path: Path) -> None:
     settings = of_shards(small_settings())
-    start(tmp_path / "run", settings, [shards], [shards.lasting_name], shards)
+    start(tmp_path / "run", settings, [shards], [shards.folder], shards)
     train(tmp_path / "run", shards, workers=0)
     run = load_run(tmp_path / "run")
 

@@ -46,8 +46,8 @@ def prepare_and_print(
     # Beam warns through the root logger when it is imported, and would set that up on standard error.
     logging.root.addHandler(logging.NullHandler())
     with quiet():
+        from speech_rnn.beam.running import engine
         from speech_rnn.prepared.building import prepare
-        from speech_rnn.prepared.running import engine
     outcome = prepare(names, settings, folder, engine(runner, arguments, workers), auto_f_max=auto_f_max)
     record = outcome.record
     if as_json:

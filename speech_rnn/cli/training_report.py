@@ -8,6 +8,7 @@ from pathlib import Path
 
 from speech_rnn import training
 from speech_rnn.config import RunSettings
+from speech_rnn.data.sources import lasting_name
 from speech_rnn.errors import DataError
 from speech_rnn.evaluation import wilson_interval
 from speech_rnn.history import Epoch, score
@@ -46,7 +47,7 @@ def new_run(
         sources: Sequence[Origin] = prepared.sources
     else:
         settings = _settings_for(shards, settings, features_given=features_given)
-        sources, recordings, lasting = [shards], shards, [shards.lasting_name]
+        sources, recordings, lasting = [shards], shards, [lasting_name(shards.folder)]
     if clips_heard is not None:
         settings = training.with_usual_epochs(settings, recordings, clips_heard)
     record = training.start(folder, settings, sources, lasting, recordings, begin_from=initial, teachers=teaching)

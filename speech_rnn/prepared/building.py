@@ -16,11 +16,12 @@ from typing import Any
 
 import apache_beam as beam
 
+from speech_rnn.beam.files import exists, is_remote, join, matching, read_bytes, remove_folder, write_bytes
+from speech_rnn.beam.running import Engine, running
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import PARTS, Part, SourceRecord
 from speech_rnn.data.store import to_int16
 from speech_rnn.errors import DataError, SpeechRnnError
-from speech_rnn.prepared.files import exists, is_remote, join, matching, read_bytes, remove_folder, write_bytes
 from speech_rnn.prepared.pieces import MODULUS, SUFFIX, Table, read_piece
 from speech_rnn.prepared.pipeline import MakePieces, Plan, forget_read, n_read, tally_path
 from speech_rnn.prepared.planning import Opened, open_all, plan, plan_digest, suggested_f_max
@@ -33,7 +34,6 @@ from speech_rnn.prepared.record import (
     NoiseRecord,
     PreparedRecord,
 )
-from speech_rnn.prepared.running import Engine, running
 from speech_rnn.prepared.units import Unit, source_digest
 from speech_rnn.processes import alone
 

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import FULL_SCALE_INT16, fit
+from speech_rnn.beam.files import join, read_bytes, write_bytes
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Part
 from speech_rnn.data.store import to_int16
 from speech_rnn.errors import SpeechRnnError
 from speech_rnn.features import log_mel
-from speech_rnn.prepared.files import join, read_bytes, write_bytes
 from speech_rnn.prepared.units import Unit
 
 BATCH = 64  # clips at a time: 4 MB of samples

@@ -13,11 +13,11 @@ from typing import Any
 
 import apache_beam as beam
 
+from speech_rnn.beam.files import is_remote, join, write_bytes
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Part
 from speech_rnn.errors import DataError
 from speech_rnn.features import Basis, adopt, basis
-from speech_rnn.prepared.files import is_remote, join, write_bytes
 from speech_rnn.prepared.pieces import MODULUS, examples, make_piece, piece_path, read_piece
 from speech_rnn.prepared.units import Unit
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import read_audio
+from speech_rnn.beam.files import content_digest, is_remote, join, local_copy, matching, read_bytes, reason
 from speech_rnn.data.clips import BACKGROUND_NOISE, Clip, Part, Source
 from speech_rnn.data.folder import LISTS, README, digest_of, listed, origin_of, sound_files
 from speech_rnn.data.segments import Segment, SegmentsSource, cut, parse_segments, segments_digest
 from speech_rnn.data.sources import OTHER, SEGMENTS, OtherWords, open_source
 from speech_rnn.data.split import parse_list
 from speech_rnn.errors import AudioError, DataError
-from speech_rnn.prepared.files import content_digest, is_remote, join, local_copy, matching, read_bytes, reason
 
 
 class RemoteFolder:

@@ -40,11 +40,6 @@ class Shards:
             raise DataError(f"{missing[0]} is missing, one of {len(missing)} files; prepare the features again")
 
     @property
-    def lasting_name(self) -> str:
-        """What opens them again from any working directory."""
-        return self.folder if "://" in self.folder else str(Path(self.folder).expanduser().resolve())
-
-    @property
     def synthetic(self) -> bool:
         """Whether any of the recordings is spoken by a machine."""
         return any(source.synthetic for source in self.record.sources)

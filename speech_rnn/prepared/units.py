@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import read_audio, to_mono
+from speech_rnn.beam.files import FileState, content_digest, is_remote, local_copy, state_of
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Clip, Part, Source
 from speech_rnn.data.corpus import CorpusSource
@@ -24,7 +25,6 @@ from speech_rnn.data.tfds_source import RECORDED_RATE, TfdsSource
 from speech_rnn.data.tfrecord import integers
 from speech_rnn.errors import AudioError, DataError, SpeechRnnError
 from speech_rnn.feature_cache import CACHE_VERSION
-from speech_rnn.prepared.files import FileState, content_digest, is_remote, local_copy, state_of
 from speech_rnn.prepared.remote import RemoteFolder, content_of, cut_anywhere, unreadable
 
 PIECE_VERSION = 1  # to be raised when pieces of the same clips and settings are others
