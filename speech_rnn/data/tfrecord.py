@@ -94,8 +94,10 @@ def integers(path: Path, start: int, feature: str) -> NDArray[np.int64]:
             key_size, key = _length(data, at, _KEY)
             if data[key : key + key_size] == feature.encode():
                 at = key + key_size
-                for tag in (_VALUE, _INT64_LIST, _PACKED):
+                for tag in (_VALUE, _INT64_LIST):
                     size, at = _length(data, at, tag)
+                if size:
+                    size, at = _length(data, at, _PACKED)
                 return _varints(np.frombuffer(data, np.uint8, size, at))
             at += size
     except (IndexError, ValueError):

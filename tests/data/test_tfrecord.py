@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
-from speech_rnn.data.tfrecord import scan
+from speech_rnn.data.tfrecord import integers, scan
 from speech_rnn.errors import DataError
 
 
@@ -96,3 +99,22 @@ def test_a_record_without_the_label_is_named_by_its_place(tmp_path: Path, record
 
     with pytest.raises(DataError, match=r"no 'label' in its record at byte 34; delete it"):
         list(scan(path, "label"))
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
+def test_integers_of_a_record_are_those_that_were_written(values: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        record = example(entry("audio", values), entry("label", [3]))
+        path = write(Path(folder) / "a", [example(entry("label", [1])), record])
+        starts = [found.start for found in scan(path, "label")]
+
+        assert integers(path, starts[1], "audio").tolist() == values
+
+
+def test_integers_are_refused_where_there_are_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", [example(entry("label", [1]))])
+
+    with pytest.raises(DataError, match="has no 'audio' in its record at byte 0"):
+        integers(path, 0, "audio")
+    with pytest.raises(DataError, match="is cut short in its record at byte 5"):
+        integers(path, 5, "label")
