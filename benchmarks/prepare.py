@@ -87,10 +87,10 @@ def main() -> None:
     if given.json:
         print(json.dumps(figures, indent=2))
         return
-    for workers, found in whole.items():
+    for workers, shortest in whole.items():
         name = "1 process" if workers == 1 else f"{workers} processes"
-        rate = given.clips / found
-        print(f"{name}: {found:.1f} s, {rate:,.0f} clips/s; features alone {shared[workers]:.1f} s")
+        rate = given.clips / shortest
+        print(f"{name}: {shortest:.1f} s, {rate:,.0f} clips/s; features alone {shared[workers]:.1f} s")
     print(f"two processes over one: {figures['ratio']}; features alone {figures['features_ratio']}")
 
 

@@ -13,7 +13,7 @@ from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import PARTS, Part
 from speech_rnn.errors import DataError
 from speech_rnn.prepared.pipeline import Plan, ReadPieces
-from speech_rnn.prepared.record import DATASET, DATASET_VERSION, SPLITS
+from speech_rnn.prepared.record import DATASET, DATASET_VERSION, RECORD, SPLITS, PreparedRecord
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -35,7 +35,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**arguments)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        settings = FeatureSettings() if self._plan is None else self._plan.settings
+        settings = self._settings()
         features = {
             "name": tfds.features.Text(doc="The number of the source and the clip's name in it; unique."),
             "key": tfds.features.Scalar(np.int64, doc="63 bits of the name's BLAKE2b, for draws that repeat."),
@@ -48,15 +48,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 doc="Power in mel bands, dB re full scale.",
             ),
         }
-        metadata = None if self._plan is None else tfds.core.MetadataDict(features=settings.model_dump(mode="json"))
+        metadata = tfds.core.MetadataDict(features=settings.model_dump(mode="json"))
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), metadata=metadata)
+
+    def _settings(self) -> FeatureSettings:
+        """Those of the plan, or of the data set that is there; the usual where there is neither."""
+        if self._plan is not None:
+            return self._plan.settings
+        there = (self.data_dir_root / RECORD).exists()
+        return PreparedRecord.read(self.data_dir_root).features if there else FeatureSettings()
 
     def _split_generators(self, dl_manager: Any, pipeline: Any) -> dict[str, Any]:
         del dl_manager
         if self._plan is None:
             raise DataError(f"{DATASET} needs a plan to be made; run speech-rnn prepare, or give Builder(plan=…)")
         parts = [part for part in PARTS if self._plan.of(part)]
-        return {SPLITS[part]: self._generate_examples(pipeline, part) for part in parts}
+        return {SPLITS[part]: self._generate_examples(pipeline, self._plan, part) for part in parts}
 
-    def _generate_examples(self, pipeline: Any, part: Part) -> Any:
-        return pipeline | f"read {part}" >> ReadPieces(self._plan, part)
+    def _generate_examples(self, pipeline: Any, plan: Plan, part: Part) -> Any:
+        return pipeline | f"read {part}" >> ReadPieces(plan, part)

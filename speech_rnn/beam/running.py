@@ -81,6 +81,10 @@ def engine(runner: str | None, arguments: Sequence[str], workers: int | None) ->
     here = name.lower() in {one.lower() for one in HERE}
     if here:
         name = "FnApiRunner"
+        known = options.get_all_options()
+        unknown = [one for one in options.get_all_options(retain_unknown_options=True) if one not in known]
+        if unknown:
+            raise SettingsError(f"--{unknown[0]} is not an option of Beam on this machine; leave it out")
     elif workers is not None:
         raise SettingsError(f"--workers={workers} is for this machine; give {name} its own option behind --")
     try:

@@ -133,7 +133,8 @@ def parse_segments(content: bytes, title: str) -> tuple[Segment, ...]:
         columns = [name.strip() for name in next(lines, [])]
         _check_columns(columns, title)
         people = PurePosixPath(title.replace("\\", "/")).stem
-        segments, seen = [], {}
+        segments: list[Segment] = []
+        seen: dict[str, int] = {}
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue

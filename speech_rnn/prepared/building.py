@@ -16,6 +16,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from speech_rnn import atomic
 from speech_rnn.beam.files import exists, is_remote, join, matching, read_bytes, remove_folder, write_bytes
 from speech_rnn.beam.running import Engine, running
 from speech_rnn.config import FeatureSettings
@@ -161,6 +162,8 @@ def _only_one(folder: str) -> Iterator[None]:
     Path(folder).mkdir(parents=True, exist_ok=True)
     refusal = DataError(f"another process prepares into {folder}; wait for it, or give another folder")
     with alone(Path(folder, LOCK), refusal):
+        for name in (NOISE, REJECTS, RECORD):
+            atomic.remove_leftovers(Path(folder, name))
         yield
 
 
@@ -239,9 +242,9 @@ def _write_shards(kept: Plan, tables: Mapping[str, Table], folder: str, engine: 
     remove_folder(below)  # of a run that was killed: its record is missing, so nobody reads it
     forget_read(kept.pieces)
     n_clips = sum(len(table.rows) for table in tables.values())
-    # Writing is waiting for the disk, and each process of it would load TensorFlow: one will do on this machine.
-    options = engine.options()
     with running("writing", n_clips, lambda: n_clips * n_read(kept.pieces) // len(kept.units)):
+        # Each further process would load TensorFlow, to spare little: on this machine one will do.
+        options = engine.options()
         tfds.disable_progress_bar()
         builder = builder_class()(plan=kept, data_dir=folder)
         builder.download_and_prepare(
@@ -269,10 +272,11 @@ def _write_shards(kept: Plan, tables: Mapping[str, Table], folder: str, engine: 
 def _sources(opened: Opened, tables: Mapping[str, Table]) -> tuple[SourceRecord, ...]:
     contents: list[dict[str, str]] = [{} for _ in opened.sources]
     for table in tables.values():
-        for one in (*table.rows, *table.rejects):
-            number, _, name = one.name.partition("/")
-            if one.content:
-                contents[int(number)][name] = one.content
+        named = [(row.name, row.content) for row in table.rows] + [(one.name, one.content) for one in table.rejects]
+        for whole, content in named:
+            number, _, name = whole.partition("/")
+            if content:
+                contents[int(number)][name] = content
     return tuple(
         SourceRecord(name=name, origin=source.origin, digest=source_digest(source, found), synthetic=source.synthetic)
         for name, source, found in zip(opened.names, opened.sources, contents, strict=True)

@@ -127,7 +127,7 @@ def read_piece(folder: str, unit: Unit, settings: FeatureSettings) -> Piece | No
     values = json.loads(bytes(data[8:end]))
     rows, rejects = tuple(Row(*row) for row in values["rows"]), tuple(Reject(*one) for one in values["rejects"])
     table = Table(values["part"], rows, rejects, int(values["digest"], 16))
-    if sorted(one.name for one in (*rows, *rejects)) != sorted(take.name for take in unit.takes):
+    if sorted([*(row.name for row in rows), *(one.name for one in rejects)]) != sorted(t.name for t in unit.takes):
         return None
     features = np.frombuffer(data[end:-DIGEST_BYTES], "<f2")
     return Piece(table, features.reshape(len(rows), settings.n_frames, settings.n_mels))

@@ -44,7 +44,7 @@ class Plan:
         return [unit for unit in self.units if unit.part == part]
 
 
-class MakePieces(beam.PTransform):
+class MakePieces(beam.PTransform[Any, Any]):
     """Units without a piece -> pieces on disk; nothing comes out."""
 
     def __init__(self, plan: Plan, missing: Iterable[Unit]) -> None:
@@ -57,7 +57,7 @@ class MakePieces(beam.PTransform):
         return pipeline | beam.Create(self._missing, reshuffle=False) | beam.Reshuffle() | beam.ParDo(made)
 
 
-class ReadPieces(beam.PTransform):
+class ReadPieces(beam.PTransform[Any, Any]):
     """The pieces of one part -> examples by key; a piece that is missing is made.
 
     How many went through and the sum of their digests, which the pipeline itself counts, are left in a file.

@@ -101,6 +101,20 @@ def test_the_package_works_where_the_workshops_libraries_are_not(base: Path, mod
 
 
 @pytest.mark.slow
+def test_the_wheel_carries_the_builder_of_prepared_features(base: Path) -> None:
+    code = (
+        "from importlib import resources\n"
+        "folder = resources.files('speech_rnn') / 'datasets' / 'keyword_features'\n"
+        "print(sorted(path.name for path in folder.iterdir() if path.suffix))"
+    )
+
+    done = run(base / "python", "-c", code)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == "['README.md', '__init__.py', 'keyword_features_dataset_builder.py']"
+
+
+@pytest.mark.slow
 def test_help_of_every_command_is_there(base: Path) -> None:
     for command in ((), *((name,) for name in COMMANDS)):
         done = run(base / "speech-rnn", *command, "--help")

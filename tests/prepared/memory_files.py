@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
+from apache_beam.io.filesystem import FileMetadata, FileSystem
 
 FILES: dict[str, bytes] = {}
 OPENED: list[str] = []
@@ -72,7 +72,7 @@ class MemoryFileSystem(FileSystem):
 
     def metadata(self, path: str) -> FileMetadata:
         if path not in FILES:
-            raise BeamIOError("not there", {path: "not there"})
+            raise FileNotFoundError(2, "No such file or directory", path)
         return FileMetadata(path, len(FILES[path]), self.last_updated(path))
 
     def delete(self, paths: list[str]) -> None:

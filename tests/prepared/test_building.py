@@ -24,7 +24,8 @@ from speech_rnn.errors import AudioError, DataError, SpeechRnnError
 from speech_rnn.feature_cache import cached_features
 from speech_rnn.prepared import building, pipeline, units
 from speech_rnn.prepared.building import Outcome
-from speech_rnn.prepared.pieces import MODULUS, example_digest, example_key
+from speech_rnn.prepared.pieces import MODULUS, example_digest, example_key, examples, make_piece
+from speech_rnn.prepared.planning import open_all, plan
 from speech_rnn.prepared.record import SPLITS, PreparedRecord, shard_paths
 from speech_rnn.prepared.running import engine
 from tests.prepared.memory_files import OPENED, copy_folder
@@ -222,17 +223,16 @@ def test_a_killed_run_is_finished_by_the_next_from_what_it_left(
     damaged.write_bytes(damaged.read_bytes()[:-1])
     monkeypatch.setattr(units.Files, "clips_a_unit", 10)
     asked: list[units.Unit] = []
-    make = pipeline.make_piece
 
     def make_and_count(unit: units.Unit, settings: FeatureSettings, folder: str) -> None:
         asked.append(unit)
-        make(unit, settings, folder)
+        make_piece(unit, settings, folder)
 
     monkeypatch.setattr(pipeline, "make_piece", make_and_count)
 
     outcome = prepare([words], tmp_path / "again")
 
-    n_units = len(building.plan(building.open_all([str(words)]), TINY, "").units)
+    n_units = len(plan(open_all([str(words)]), TINY, "").units)
     assert len(asked) == len({unit.key for unit in asked}) == n_units - 3
     assert outcome.reused == 120 - sum(len(unit.takes) for unit in asked) > 0
     whole = PreparedRecord.read(str(features))
@@ -247,18 +247,19 @@ def test_a_run_killed_before_its_record_is_finished_too(words: Path, features: P
     stale.mkdir(parents=True)
     (stale / "dataset_info.json").write_text("{}")
     (folder / "keyword_features" / "incomplete.ABC_1.0.0").mkdir()
+    (folder / ".noise-0123456789ab.i16").write_bytes(b"half")
 
     record = prepare([words], folder).record
 
     assert record.digest == PreparedRecord.read(str(features)).digest
     assert [path.name for path in (folder / "keyword_features").iterdir()] == ["1.0.0"]
+    assert not list(folder.glob(".noise-*"))
 
 
 def test_a_clip_that_is_lost_on_the_way_is_noticed(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = pipeline.examples
-    monkeypatch.setattr(pipeline, "examples", lambda piece: list(found(piece))[1:])
+    monkeypatch.setattr(pipeline, "examples", lambda piece: list(examples(piece))[1:])
 
     with pytest.raises(SpeechRnnError, match=r"clips of training went in, .* read and .* written, or others"):
         prepare([words], tmp_path / "features")
@@ -371,18 +372,6 @@ def test_recordings_are_read_from_any_file_system_of_beam(words: Path, features:
     assert record.sources[0].name == url
     assert sum(path.endswith(".wav") and "_background_noise_" not in path for path in OPENED) == 120
     assert (tmp_path / "features" / "noise.i16").read_bytes() == (features / "noise.i16").read_bytes()
-
-
-def test_the_embedded_corpus_can_be_prepared(tmp_path: Path) -> None:
-    settings = FeatureSettings(n_fft=256, win_length=256, hop_length=256, n_mels=4, n_mfcc=4, clip_length=16_000)
-
-    record = prepare(["corpus"], tmp_path / "features", settings).record
-
-    source = open_source("corpus")
-    assert record.clips == len(source.clips)
-    assert record.sources[0].digest == source.digest()
-    assert record.sources[0].synthetic
-    assert_like_the_cache(tmp_path / "features", [source], tmp_path / "cache", settings)
 
 
 def test_recordings_choose_the_highest_frequency_where_that_is_left_to_them(tmp_path: Path) -> None:

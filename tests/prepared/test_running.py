@@ -63,6 +63,7 @@ def test_another_runner_gets_the_options_of_beam(runner: str | None, arguments: 
         ("no.such.Runner", [], None, "runner 'no.such.Runner' can't be used"),
         (None, ["--direct_num_workers=many"], None, "can't be options of Beam .*invalid int value: 'many'"),
         (None, ["--direct_running_mode=fast"], None, "can't be options of Beam .*invalid choice: 'fast'"),
+        (None, ["--nonsense=1"], None, "--nonsense is not an option of Beam on this machine; leave it out"),
         ("FlinkRunner", [], 4, "--workers=4 is for this machine; give FlinkRunner its own option behind --"),
     ],
 )

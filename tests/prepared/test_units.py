@@ -74,7 +74,7 @@ def test_what_can_not_be_read_is_said_in_its_place(words: Path) -> None:
     assert f"{paths[1]!r}" in str(gone.samples)
     assert gone.content == ""
     assert len(junk.content) == len(good.content) == 64
-    assert not isinstance(good.samples, AudioError)
+    assert isinstance(good.samples, np.ndarray)
     assert len(good.samples) == 202
 
 
@@ -111,7 +111,7 @@ def test_digests_need_not_read_again_what_was_read_before(words: Path, tmp_path:
         source = open_source(name)
         expected = source.digest()
         units = cut_into_units(source, 0, source.clips, TINY)
-        contents = {}
+        contents: dict[str, str] = {}
         for unit in units[:1]:
             sounds = unit.reader.sounds([take.place for take in unit.takes], RATE)
             pairs = zip(unit.takes, sounds, strict=True)
