@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.transforms.combiners import ToList
 
 from speech_rnn.audio import read_blocks
 from speech_rnn.beam.files import is_remote, join, local_copy, matching, read_bytes, reason, write_bytes
@@ -87,7 +88,7 @@ def transcribe_many(
             | beam.Create(files, reshuffle=False)
             | beam.Reshuffle()
             | beam.ParDo(_Transcribe(model, config.to_json(), form, folder))
-            | beam.combiners.ToList()
+            | ToList()
             | beam.Map(_write_summary, summary, files)
         )
     return [Heard(**one) for one in json.loads(read_bytes(summary))["recordings"]]

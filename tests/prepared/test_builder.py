@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from speech_rnn.beam.running import engine, running
 from speech_rnn.errors import DataError
 from speech_rnn.prepared.building import builder_class, prepare
 from speech_rnn.prepared.pieces import examples, read_piece
 from speech_rnn.prepared.pipeline import Plan, tally_path
 from speech_rnn.prepared.planning import open_all, plan
 from speech_rnn.prepared.record import SPLITS
-from speech_rnn.prepared.running import engine, running
 from tests.prepared.small import TINY, write_words
 
 

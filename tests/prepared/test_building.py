@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from speech_rnn.beam.running import engine
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Source
 from speech_rnn.data.segments import SegmentsSource
@@ -27,7 +28,6 @@ from speech_rnn.prepared.building import Outcome
 from speech_rnn.prepared.pieces import MODULUS, example_digest, example_key, examples, make_piece
 from speech_rnn.prepared.planning import open_all, plan
 from speech_rnn.prepared.record import SPLITS, PreparedRecord, shard_paths
-from speech_rnn.prepared.running import engine
 from tests.prepared.memory_files import OPENED, copy_folder
 from tests.prepared.small import RATE, TINY, speaker, write_words
 

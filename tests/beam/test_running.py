@@ -9,9 +9,9 @@ import warnings
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PortableOptions
 
+from speech_rnn.beam import running as running_module
+from speech_rnn.beam.running import engine, running
 from speech_rnn.errors import DataError, SettingsError, SpeechRnnError
-from speech_rnn.prepared import running as running_module
-from speech_rnn.prepared.running import engine, running
 
 
 def test_this_machine_is_the_usual_engine_in_one_process() -> None:
