@@ -23,7 +23,7 @@ from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import PARTS, Part, SourceRecord
 from speech_rnn.data.store import to_int16
 from speech_rnn.errors import DataError, SpeechRnnError
-from speech_rnn.prepared.pieces import MODULUS, SUFFIX, Table, read_piece
+from speech_rnn.prepared.pieces import MODULUS, SUFFIX, Table, read_table
 from speech_rnn.prepared.pipeline import MakePieces, Plan, forget_read, n_read, tally_path
 from speech_rnn.prepared.planning import Opened, open_all, plan, plan_digest, suggested_f_max
 from speech_rnn.prepared.record import (
@@ -204,9 +204,9 @@ def _pieces(work: Plan, engine: Engine) -> tuple[dict[str, Table], int]:
     """The table of each unit's piece, made where it wasn't there, and how many clips were."""
     tables: dict[str, Table] = {}
     for unit in work.units:
-        piece = read_piece(work.pieces, unit, work.settings)
-        if piece is not None:
-            tables[unit.key] = piece.table
+        table = read_table(work.pieces, unit, work.settings)
+        if table is not None:
+            tables[unit.key] = table
     reused = sum(len(table.rows) + len(table.rejects) for table in tables.values())
     missing = {unit.key: unit for unit in work.units if unit.key not in tables}
     if missing:
@@ -217,10 +217,10 @@ def _pieces(work: Plan, engine: Engine) -> tuple[dict[str, Table], int]:
         ):
             _ = pipeline | "features" >> MakePieces(work, missing.values())
     for unit in missing.values():
-        piece = read_piece(work.pieces, unit, work.settings)
-        if piece is None:
+        table = read_table(work.pieces, unit, work.settings)
+        if table is None:
             raise SpeechRnnError(f"{work.pieces} lacks the features of {unit.takes[0].name!r} and others; run it again")
-        tables[unit.key] = piece.table
+        tables[unit.key] = table
     return tables, reused
 
 

@@ -1,7 +1,8 @@
 """Pieces: the features of one unit of work in one file, which a killed run leaves for the next.
 
-A piece is the length of its table (8 bytes, little-endian), the table (JSON), the features (float16 [clips, frames,
-bands]), and the SHA-256 of all that. It is written beside and renamed, and distrusted when read.
+A piece is the length of its table (8 bytes, little-endian), the table (JSON), the SHA-256 of both, the features
+(float16 [clips, frames, bands]), and the SHA-256 of all that. It is written beside and renamed, distrusted when read.
+Who plans reads the tables alone: the features of all pieces would go through one machine.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech_rnn.audio import FULL_SCALE_INT16, fit
-from speech_rnn.beam.files import join, read_bytes, write_bytes
+from speech_rnn.beam.files import join, read_bytes, state_of, write_bytes
 from speech_rnn.config import FeatureSettings
 from speech_rnn.data.clips import Part
 from speech_rnn.data.store import to_int16
-from speech_rnn.errors import SpeechRnnError
+from speech_rnn.errors import DataError, SpeechRnnError
 from speech_rnn.features import log_mel
 from speech_rnn.prepared.units import Unit
 
 BATCH = 64  # clips at a time: 4 MB of samples
+LENGTH_BYTES = 8
+FEATURE_BYTES = np.dtype(np.float16).itemsize
 DIGEST_BYTES = hashlib.sha256().digest_size
 MODULUS = 2**256
 SUFFIX = ".piece"
@@ -91,7 +94,8 @@ def make_piece(unit: Unit, settings: FeatureSettings, folder: str) -> None:
         )
     table = Table(unit.part, tuple(rows), tuple(rejects), digest % MODULUS)
     head = json.dumps(_as_json(table)).encode()
-    data = b"".join([len(head).to_bytes(8, "little"), head, *(block.tobytes() for block in blocks)])
+    begin = len(head).to_bytes(LENGTH_BYTES, "little") + head
+    data = b"".join([begin, hashlib.sha256(begin).digest(), *(block.tobytes() for block in blocks)])
     write_bytes(piece_path(folder, unit), data + hashlib.sha256(data).digest())
 
 
@@ -115,22 +119,56 @@ def example_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode()).digest()[:8], "little") & (2**63 - 1)
 
 
+def read_table(folder: str, unit: Unit, settings: FeatureSettings) -> Table | None:
+    """The table of a unit's piece; ``None`` where there is none, or it is damaged or the piece has not its length.
+
+    Whether its features are whole only :func:`read_piece` finds out.
+    """
+    path = piece_path(folder, unit)
+    try:
+        length = int.from_bytes(read_bytes(path, LENGTH_BYTES), "little")
+        size = state_of(path).size
+        if length > size:
+            return None
+        begin = memoryview(read_bytes(path, LENGTH_BYTES + length + DIGEST_BYTES))
+    except (OSError, DataError):
+        return None
+    found = _table(begin, unit)
+    return found[0] if found is not None and size == _size(*found, settings) else None
+
+
 def read_piece(folder: str, unit: Unit, settings: FeatureSettings) -> Piece | None:
     """The piece of a unit; ``None`` where there is none, or not a whole one."""
     try:
         data = memoryview(read_bytes(piece_path(folder, unit)))
     except OSError:
         return None
-    end = 8 + int.from_bytes(data[:8], "little")
-    if len(data) < end + DIGEST_BYTES or hashlib.sha256(data[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
+    if hashlib.sha256(data[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
         return None
-    values = json.loads(bytes(data[8:end]))
+    found = _table(data, unit)
+    if found is None or len(data) != _size(*found, settings):
+        return None
+    table, end = found
+    features = np.frombuffer(data[end:-DIGEST_BYTES], "<f2")
+    return Piece(table, features.reshape(len(table.rows), settings.n_frames, settings.n_mels))
+
+
+def _table(data: memoryview, unit: Unit) -> tuple[Table, int] | None:
+    """The table at the beginning of a piece and where its features begin; ``None`` where it is damaged or another's."""
+    end = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+    begin, digest = data[:end], data[end : end + DIGEST_BYTES]
+    if len(begin) < end or hashlib.sha256(begin).digest() != digest:
+        return None
+    values = json.loads(bytes(begin[LENGTH_BYTES:]))
     rows, rejects = tuple(Row(*row) for row in values["rows"]), tuple(Reject(*one) for one in values["rejects"])
-    table = Table(values["part"], rows, rejects, int(values["digest"], 16))
     if sorted([*(row.name for row in rows), *(one.name for one in rejects)]) != sorted(t.name for t in unit.takes):
         return None
-    features = np.frombuffer(data[end:-DIGEST_BYTES], "<f2")
-    return Piece(table, features.reshape(len(rows), settings.n_frames, settings.n_mels))
+    return Table(values["part"], rows, rejects, int(values["digest"], 16)), end + DIGEST_BYTES
+
+
+def _size(table: Table, begin: int, settings: FeatureSettings) -> int:
+    """Bytes of a whole piece whose features begin there."""
+    return begin + len(table.rows) * settings.n_frames * settings.n_mels * FEATURE_BYTES + DIGEST_BYTES
 
 
 def examples(piece: Piece) -> Iterator[tuple[str, dict[str, Any]]]:

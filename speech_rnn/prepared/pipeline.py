@@ -6,7 +6,7 @@ Nothing here loads TensorFlow, so the processes that compute features don't.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from speech_rnn.data.clips import Part
 from speech_rnn.errors import DataError
 from speech_rnn.features import Basis, adopt, basis
 from speech_rnn.prepared.pieces import MODULUS, examples, make_piece, piece_path, read_piece
+from speech_rnn.prepared.unit_lists import read_list, write_lists
 from speech_rnn.prepared.units import Unit
 
 TALLY = "tally"
@@ -44,6 +45,22 @@ class Plan:
         return [unit for unit in self.units if unit.part == part]
 
 
+class _Listed(beam.PTransform[Any, Any]):
+    """Units as elements, out of files: they themselves would make the pipeline larger than a service takes it.
+
+    Dataflow takes 10 MB (https://cloud.google.com/dataflow/quotas), which are a hundred thousand clips.
+    """
+
+    def __init__(self, units: Sequence[Unit], folder: str) -> None:
+        super().__init__()
+        self._paths = write_lists(units, folder)
+
+    def expand(self, pipeline: Any) -> Any:
+        """Apply to a pipeline."""
+        lists = pipeline | beam.Create(self._paths, reshuffle=False) | "spread lists" >> beam.Reshuffle()
+        return lists | beam.FlatMap(read_list) | "spread units" >> beam.Reshuffle()
+
+
 class MakePieces(beam.PTransform[Any, Any]):
     """Units without a piece -> pieces on disk; nothing comes out."""
 
@@ -53,8 +70,9 @@ class MakePieces(beam.PTransform[Any, Any]):
 
     def expand(self, pipeline: Any) -> Any:
         """Apply to a pipeline."""
-        made = _MakePiece(self._plan.settings, basis(self._plan.settings), self._plan.pieces)
-        return pipeline | beam.Create(self._missing, reshuffle=False) | beam.Reshuffle() | beam.ParDo(made)
+        plan = self._plan
+        made = _MakePiece(plan.settings, basis(plan.settings), plan.pieces)
+        return pipeline | _Listed(self._missing, plan.pieces) | beam.ParDo(made)
 
 
 class ReadPieces(beam.PTransform[Any, Any]):
@@ -72,10 +90,7 @@ class ReadPieces(beam.PTransform[Any, Any]):
         plan = self._plan
         read = _ReadPiece(plan.settings, basis(plan.settings), plan.pieces)
         found = (
-            pipeline
-            | beam.Create(plan.of(self._part), reshuffle=False)
-            | beam.Reshuffle()
-            | beam.ParDo(read).with_outputs(TALLY, main="examples")
+            pipeline | _Listed(plan.of(self._part), plan.pieces) | beam.ParDo(read).with_outputs(TALLY, main="examples")
         )
         _ = found[TALLY] | beam.CombineGlobally(_Sum()) | beam.Map(_leave, tally_path(plan.pieces, self._part))
         return found["examples"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,11 @@ from speech_rnn.cli import training_report
 from speech_rnn.cli.main import main
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.data.batches import BatchMaker
+from speech_rnn.data.folder import FolderSource
+from speech_rnn.data.store import open_store
 from speech_rnn.runs import RunRecord
-from tests.tones import interrupt, small_settings, tone_settings, write_tones
+from tests.prepared.tone_shards import write_shards
+from tests.tones import FEATURES, interrupt, small_settings, tone_settings, write_tones
 
 # Whoever runs the tests in the background has Ctrl-C ignored, and so would the child.
 TRAIN = """
@@ -302,3 +306,42 @@ def test_ctrl_c_ends_with_code_130_and_the_run_goes_on_from_there(
 
 def finished_epochs(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def shards(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = open_store([FolderSource(tones)], FEATURES, tmp_path_factory.mktemp("cache"))
+    folder = tmp_path_factory.mktemp("shards") / "features"
+    return write_shards(folder, store, FEATURES, {"training": 2, "validation": 1})
+
+
+def test_a_run_on_prepared_features_takes_their_front_end(cli: Cli, here: Path, shards: Path) -> None:
+    options = ("--cell", "rnn", "--units", 4, "--layers", 1, "--labels", "low,high", "--epochs", 1, "--workers", 0)
+
+    code, said, errors = cli("--data", shards, *options, "-o", "run")
+
+    assert (code, errors) == (0, "")
+    assert said.startswith("clips are heard without other rooms, speeds and overloaded microphones, which need sound\n")
+    assert "validation accuracy" in said
+    record = RunRecord.read(here / "run")
+    assert record.settings.features == FEATURES
+    assert record.settings.augmentation.renderings == 1
+    assert [source.name for source in record.sources] == [str(shards)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--f-max", 2_000.0), "the features of .* are others than the run's; prepare them with the same settings"),
+        (("--data", "corpus"), "holds prepared features, which are learned from alone"),
+        (("--labels", "yes"), "needs training clips of yes; there are high, low, middle"),
+    ],
+)
+def test_what_prepared_features_cannot_be_is_said_in_one_line(
+    cli: Cli, shards: Path, options: tuple[object, ...], message: str
+) -> None:
+    code, _, errors = cli("--data", shards, *options, "-o", "run")
+
+    assert code == 1
+    assert re.search(message, errors)
+    assert errors.count("\n") == 1

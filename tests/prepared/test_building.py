@@ -186,7 +186,8 @@ import os, signal, sys
 from speech_rnn.quiet import quiet
 
 with quiet():
-    from speech_rnn.prepared import building, pipeline, running, units
+    from speech_rnn.beam import running
+    from speech_rnn.prepared import building, pipeline, units
 from tests.prepared.small import TINY
 
 units.Files.clips_a_unit = 10

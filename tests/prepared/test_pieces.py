@@ -17,6 +17,7 @@ from speech_rnn.prepared.pieces import (
     make_piece,
     piece_path,
     read_piece,
+    read_table,
 )
 from speech_rnn.prepared.units import Unit, cut_into_units
 from tests.prepared.small import TINY, speaker, write_words
@@ -40,6 +41,7 @@ def test_a_piece_holds_every_clip_once_as_example_or_as_reject(unit: Unit, tmp_p
     piece = read_piece(str(tmp_path), unit, TINY)
 
     assert piece is not None
+    assert read_table(str(tmp_path), unit, TINY) == piece.table
     assert len(piece.table.rejects) == 1
     assert piece.table.rejects[0].name == f"0/yes/{speaker(9)}_nohash_0.wav"
     names = [name for name, _ in examples(piece)] + [one.name for one in piece.table.rejects]
@@ -77,6 +79,19 @@ def test_a_piece_that_is_not_whole_is_none(unit: Unit, tmp_path: Path, damage: s
     else:
         path.write_bytes(data[: -1 if damage == "cut" else 0])
 
+    assert read_piece(str(tmp_path), unit, TINY) is None
+    if damage != "bit":  # among the features: who reads them finds it
+        assert read_table(str(tmp_path), unit, TINY) is None
+
+
+def test_a_table_that_is_damaged_is_none(unit: Unit, tmp_path: Path) -> None:
+    make_piece(unit, TINY, str(tmp_path))
+    path = Path(piece_path(str(tmp_path), unit))
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+
+    assert read_table(str(tmp_path), unit, TINY) is None
     assert read_piece(str(tmp_path), unit, TINY) is None
 
 
