@@ -73,16 +73,16 @@ def engine(runner: str | None, arguments: Sequence[str], workers: int | None) ->
         SettingsError: no such runner, it isn't installed, or the options are wrong.
     """
     try:
-        with redirect_stderr_of_argparse() as words:
+        with _argparse_caught() as words:  # it looks at the options when they are asked for
             options = PipelineOptions(list(arguments))
+            known = options.get_all_options()
+            unknown = [one for one in options.get_all_options(retain_unknown_options=True) if one not in known]
             name = runner or options.view_as(StandardOptions).runner or HERE[0]
     except SystemExit:
         raise SettingsError(f"{' '.join(arguments)!r} can't be options of Beam ({_last(words.getvalue())})") from None
     here = name.lower() in {one.lower() for one in HERE}
     if here:
         name = "FnApiRunner"
-        known = options.get_all_options()
-        unknown = [one for one in options.get_all_options(retain_unknown_options=True) if one not in known]
         if unknown:
             raise SettingsError(f"--{unknown[0]} is not an option of Beam on this machine; leave it out")
     elif workers is not None:
@@ -95,7 +95,7 @@ def engine(runner: str | None, arguments: Sequence[str], workers: int | None) ->
 
 
 @contextmanager
-def redirect_stderr_of_argparse() -> Iterator[io.StringIO]:
+def _argparse_caught() -> Iterator[io.StringIO]:
     """Catch what argparse says before it ends the process."""
     words, before = io.StringIO(), sys.stderr
     sys.stderr = words

@@ -81,8 +81,8 @@ def prepare(
     began = time.monotonic()
     folder = folder.rstrip("/") if is_remote(folder) else str(Path(folder).expanduser().resolve())
     _refuse_foreign(folder)
+    opened = open_all(names)
     with _only_one(folder):
-        opened = open_all(names)
         work = plan(opened, settings, join(folder, PIECES))
         if auto_f_max and (f_max := suggested_f_max(work)) != settings.f_max:
             settings = settings.changed(f_max=f_max)

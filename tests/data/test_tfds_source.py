@@ -21,8 +21,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from speech_rnn.audio import to_mono
 from speech_rnn.data.folder import FolderSource
-from speech_rnn.data.tfds_source import TfdsSource, join_pieces
+from speech_rnn.data.tfds_source import RECORDED_RATE, TfdsSource, join_pieces
+from speech_rnn.data.tfrecord import integers
 from speech_rnn.errors import DataError
 
 COMMANDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
@@ -201,6 +203,14 @@ def test_records_in_many_files_come_in_one_order(official: Path, prepared: Path,
 
     assert len(list(tmp_path.rglob("*train.tfrecord-*-of-00005"))) == 5
     assert contents(TfdsSource(tmp_path)) == contents(TfdsSource(prepared))
+
+
+def test_each_clip_can_be_read_from_its_record_alone(prepared: Path) -> None:
+    source = TfdsSource(prepared)
+
+    for record, waveform in zip(source.records, source.waveforms(8_000), strict=True):
+        alone = integers(record.path, record.start, "audio").astype(np.int16)
+        np.testing.assert_array_equal(to_mono(alone, RECORDED_RATE, 8_000), waveform)
 
 
 def test_digest_changes_with_one_sample(prepared: Path, tmp_path: Path) -> None:
