@@ -8,11 +8,12 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, current_process, get_context, parent_process
 from pathlib import Path
 from typing import TypeVar
@@ -142,6 +143,26 @@ def map_in_order(
             future.cancel()
         if pool is None:
             used.shutdown(cancel_futures=True)
+
+
+def leave_with(process: int) -> None:
+    """End this process, from a thread beside its work, when another one of this machine ends, however it does.
+
+    Args:
+        process: the other's number.
+    """
+    threading.Thread(target=_leave_after, args=(process,), daemon=True).start()
+
+
+def _leave_after(process: int) -> None:
+    with suppress(ProcessLookupError):
+        if hasattr(os, "pidfd_open"):
+            connection.wait([os.pidfd_open(process)])
+        else:
+            while True:
+                os.kill(process, 0)
+                time.sleep(1.0)
+    os._exit(1)
 
 
 def _be_there() -> None:

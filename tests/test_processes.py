@@ -14,6 +14,17 @@ import pytest
 from speech_rnn.errors import SpeechRnnError
 from speech_rnn.processes import map_in_order, n_cores, one_at_a_time
 
+FOLLOWER = """
+import os
+import sys
+import threading
+from speech_rnn.processes import leave_with
+
+leave_with(int(sys.argv[1]))
+print("here", flush=True)
+threading.Event().wait()
+"""
+
 WATCHER = """
 import os
 import sys
@@ -25,6 +36,17 @@ if __name__ == "__main__":
     print(*{pool.submit(os.getpid).result() for _ in range(20)}, flush=True)
     sys.stdin.read()
 """
+
+
+def test_a_process_can_leave_with_another_that_is_not_its_parent() -> None:
+    with subprocess.Popen(["sleep", "600"]) as other:
+        command = [sys.executable, "-c", FOLLOWER, str(other.pid)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+            assert follower.stdout is not None
+            assert follower.stdout.readline() == "here\n"
+            other.kill()
+
+            assert follower.wait(30.0) == 1
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import io
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -12,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
@@ -24,6 +27,8 @@ HERE = ("DirectRunner", "FnApiRunner")  # DirectRunner as such would look for it
 FEW_CLIPS = 20_000  # take one process about as long as two need to start and to do them
 POLL_S = 0.5
 
+_STOPPED = "stopped; the same command goes on where this run has stopped"
+_WORKER_ENDED = "Worker subprocess exited"  # apache_beam/runners/portability/local_job_service.py
 _GO_ON = "mend that and run it again, which goes on where this run stopped"
 
 
@@ -118,7 +123,8 @@ def running(title: str, total: int, done: Callable[[], int]) -> Iterator[None]:
         SpeechRnnError: the pipeline failed.
     """
     ended = threading.Event()
-    with _quiet_processes() as said, progress(title, total) as report:
+    lost = threading.Event()
+    with _quiet_processes(lost) as said, progress(title, total) as report:
 
         def watch() -> None:
             before = 0
@@ -132,17 +138,27 @@ def running(title: str, total: int, done: Callable[[], int]) -> Iterator[None]:
         watching.start()
         try:
             yield
-        except (SpeechRnnError, KeyboardInterrupt):
+        except SpeechRnnError:
             raise
+        except KeyboardInterrupt:
+            if lost.is_set():
+                raise SpeechRnnError(
+                    "a worker process was killed, for want of memory perhaps; free some, or take fewer --workers, and "
+                    "run it again, which goes on where this run stopped"
+                ) from None
+            raise KeyboardInterrupt(_STOPPED) from None
         except Exception as error:
-            raise _one_line(error, said()) from error
+            failure = _one_line(error, said())
+            if isinstance(failure, KeyboardInterrupt):
+                raise failure from None
+            raise failure from error
         finally:
             ended.set()
             watching.join()
 
 
 @contextmanager
-def _quiet_processes() -> Iterator[Callable[[], str]]:
+def _quiet_processes(lost: threading.Event) -> Iterator[Callable[[], str]]:
     """Send what Beam, TensorFlow and worker processes write to descriptors 1 and 2 into a file; gives what it reads.
 
     This process's own ``sys.stderr`` goes on to the terminal.
@@ -150,7 +166,7 @@ def _quiet_processes() -> Iterator[Callable[[], str]]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    before, disabled = sys.stderr, logging.root.manager.disable
+    before, disabled, hook = sys.stderr, logging.root.manager.disable, threading.excepthook
     with tempfile.TemporaryFile() as sink, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
         try:
             for descriptor in (1, 2):
@@ -158,6 +174,7 @@ def _quiet_processes() -> Iterator[Callable[[], str]]:
             if _writes_to(before, 2):
                 sys.stderr = terminal
             logging.disable(logging.CRITICAL)
+            threading.excepthook = partial(_said_by_a_thread, lost)
             with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
                 yield lambda: os.pread(sink.fileno(), 2**16, max(0, os.fstat(sink.fileno()).st_size - 2**16)).decode(
@@ -165,10 +182,22 @@ def _quiet_processes() -> Iterator[Callable[[], str]]:
                 )
         finally:
             logging.disable(disabled)
+            threading.excepthook = hook
             sys.stderr = before
             for descriptor, copy in zip((1, 2), kept, strict=True):
                 os.dup2(copy, descriptor)
                 os.close(copy)
+
+
+def _said_by_a_thread(lost: threading.Event, failure: threading.ExceptHookArgs) -> None:
+    """A thread of Beam has ended by an error: for the file, not for the terminal.
+
+    Beam would wait for ever for a worker that was killed; a worker that has ended by Ctrl-C is none.
+    """
+    os.write(2, f"{failure.exc_type.__name__}: {failure.exc_value}\n".encode(errors="replace"))
+    if _WORKER_ENDED in str(failure.exc_value) and not str(failure.exc_value).endswith(f" {-signal.SIGINT}"):
+        lost.set()
+        _thread.interrupt_main()
 
 
 def _writes_to(stream: object, descriptor: int) -> bool:
@@ -178,15 +207,19 @@ def _writes_to(stream: object, descriptor: int) -> bool:
         return False
 
 
-def _one_line(error: BaseException, said: str) -> SpeechRnnError:
+def _one_line(error: BaseException, said: str) -> SpeechRnnError | KeyboardInterrupt:
     """What went wrong in a pipeline, without Beam's frames around it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, SpeechRnnError):
             return type(cause)(str(cause).partition(" [while running")[0])
+        if isinstance(cause, KeyboardInterrupt):
+            return KeyboardInterrupt(_STOPPED)
         cause = cause.__cause__ or cause.__context__
     lines = [line.strip() for line in str(error).partition(" [while running")[0].splitlines() if line.strip()]
-    reason = (lines or [_last(said)])[-1] or type(error).__name__
+    reason = (lines or [_last(said)])[-1]
+    if reason.startswith("KeyboardInterrupt"):  # Beam makes another error of it
+        return KeyboardInterrupt(_STOPPED)
     return SpeechRnnError(f"the pipeline failed ({reason[:300]}); {_GO_ON}")
 
 

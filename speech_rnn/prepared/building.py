@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections import Counter
@@ -215,7 +216,7 @@ def _pieces(work: Plan, engine: Engine) -> tuple[dict[str, Table], int]:
             running("features", total, lambda: _done(work.pieces, missing)),
             beam.Pipeline(runner=engine.runner, options=engine.options(engine.workers_for(total))) as pipeline,
         ):
-            _ = pipeline | "features" >> MakePieces(work, missing.values())
+            _ = pipeline | "features" >> MakePieces(work, missing.values(), os.getpid() if engine.here else None)
     for unit in missing.values():
         table = read_table(work.pieces, unit, work.settings)
         if table is None:

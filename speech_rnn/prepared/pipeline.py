@@ -6,6 +6,7 @@ Nothing here loads TensorFlow, so the processes that compute features don't.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from speech_rnn.features import Basis, adopt, basis
 from speech_rnn.prepared.pieces import MODULUS, examples, make_piece, piece_path, read_piece
 from speech_rnn.prepared.unit_lists import read_list, write_lists
 from speech_rnn.prepared.units import Unit
+from speech_rnn.processes import leave_with
 
 TALLY = "tally"
 READ = "read"
@@ -62,16 +64,22 @@ class _Listed(beam.PTransform[Any, Any]):
 
 
 class MakePieces(beam.PTransform[Any, Any]):
-    """Units without a piece -> pieces on disk; nothing comes out."""
+    """Units without a piece -> pieces on disk; nothing comes out.
 
-    def __init__(self, plan: Plan, missing: Iterable[Unit]) -> None:
+    Args:
+        plan: what they belong to.
+        missing: the units.
+        owner: a process of this machine, without which those that compute have nothing to work for.
+    """
+
+    def __init__(self, plan: Plan, missing: Iterable[Unit], owner: int | None = None) -> None:
         super().__init__()
-        self._plan, self._missing = plan, list(missing)
+        self._plan, self._missing, self._owner = plan, list(missing), owner
 
     def expand(self, pipeline: Any) -> Any:
         """Apply to a pipeline."""
         plan = self._plan
-        made = _MakePiece(plan.settings, basis(plan.settings), plan.pieces)
+        made = _MakePiece(plan.settings, basis(plan.settings), plan.pieces, self._owner)
         return pipeline | _Listed(self._missing, plan.pieces) | beam.ParDo(made)
 
 
@@ -123,13 +131,15 @@ def tally_path(folder: str, part: Part) -> str:
 
 
 class _WithPieces(beam.DoFn):
-    def __init__(self, settings: FeatureSettings, constants: Basis, folder: str) -> None:
+    def __init__(self, settings: FeatureSettings, constants: Basis, folder: str, owner: int | None = None) -> None:
         super().__init__()
-        self._settings, self._constants, self._folder = settings, constants, folder
+        self._settings, self._constants, self._folder, self._owner = settings, constants, folder, owner
 
     def setup(self) -> None:
         """Take over the constants, for which librosa would have to be loaded."""
         adopt(self._constants)
+        if self._owner not in (None, os.getpid()):
+            leave_with(self._owner)
 
 
 class _MakePiece(_WithPieces):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 
@@ -137,6 +139,33 @@ def test_an_error_that_beam_has_wrapped_is_found() -> None:
         wrapped()
 
 
-def test_ctrl_c_goes_through() -> None:
-    with pytest.raises(KeyboardInterrupt), running("features", 10, lambda: 0):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), RuntimeError("Traceback:\n  File\nKeyboardInterrupt [while running 'features']")]
+)
+def test_ctrl_c_says_how_to_go_on(error: BaseException) -> None:
+    with pytest.raises(KeyboardInterrupt, match="stopped; the same command goes on"), running("features", 9, lambda: 0):
+        raise error
+
+
+def end(code: int) -> None:
+    """As a thread of Beam does whose worker process has ended."""
+
+    def run() -> None:
+        raise RuntimeError(f"Worker subprocess exited with return code {code}")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def test_a_worker_that_was_killed_ends_the_run_where_beam_would_wait_for_ever(ctrl_c: None) -> None:
+    with pytest.raises(SpeechRnnError, match=r"a worker process was killed.*run it again"), running("a", 9, lambda: 0):
+        end(-signal.SIGKILL)
+        threading.Event().wait(10.0)
+
+
+def test_a_worker_that_ctrl_c_has_ended_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with running("features", 9, lambda: 0):
+        end(-signal.SIGINT)
+
+    assert capfd.readouterr() == ("", "")
