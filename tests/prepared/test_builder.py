@@ -32,7 +32,6 @@ def expected(work: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from examples(piece)
 
 
-@pytest.mark.filterwarnings("ignore:label:DeprecationWarning")  # protobuf's, of what TFDS calls
 def test_it_makes_what_is_missing_in_one_pipeline(words: Path, tmp_path: Path) -> None:
     import tensorflow_datasets as tfds
 
@@ -60,7 +59,6 @@ def test_it_makes_what_is_missing_in_one_pipeline(words: Path, tmp_path: Path) -
     assert counts == {part: builder.info.splits[split].num_examples for part, split in SPLITS.items()}
 
 
-@pytest.mark.filterwarnings("ignore:label:DeprecationWarning")  # protobuf's, of what TFDS calls
 def test_it_reads_a_data_set_that_is_there_by_its_own_settings(words: Path, tmp_path: Path) -> None:
     prepare([str(words)], TINY, str(tmp_path / "features"), engine(None, [], 1))
 

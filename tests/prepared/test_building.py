@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
     """All examples by name, through TFDS alone, which knows nothing of this package."""
     import tensorflow_datasets as tfds
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # protobuf's, of what TFDS calls
-        builder = tfds.builder_from_directory(folder / "keyword_features" / "1.0.0")
+    builder = tfds.builder_from_directory(folder / "keyword_features" / "1.0.0")
     found = {}
     for split in builder.info.splits:
         for example in builder.as_dataset(split=split).as_numpy_iterator():
@@ -207,6 +204,7 @@ building.prepare([sys.argv[1]], TINY, sys.argv[2], running.engine(None, [], 1))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_finished_by_the_next_from_what_it_left(
     words: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
