@@ -80,7 +80,7 @@ def transcribe_many(
 
     workers = engine.workers or 1
     with (
-        running("recordings", len(files), n_done),
+        running("recordings", len(files), n_done, again="hears all recordings again"),
         beam.Pipeline(runner=engine.runner, options=engine.options(workers)) as pipeline,
     ):
         _ = (

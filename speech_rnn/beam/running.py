@@ -27,9 +27,8 @@ HERE = ("DirectRunner", "FnApiRunner")  # DirectRunner as such would look for it
 FEW_CLIPS = 20_000  # take one process about as long as two need to start and to do them
 POLL_S = 0.5
 
-_STOPPED = "stopped; the same command goes on where this run has stopped"
+GOES_ON = "goes on where this run stopped"
 _WORKER_ENDED = "Worker subprocess exited"  # apache_beam/runners/portability/local_job_service.py
-_GO_ON = "mend that and run it again, which goes on where this run stopped"
 
 
 @dataclass(frozen=True)
@@ -111,17 +110,20 @@ def _argparse_caught() -> Iterator[io.StringIO]:
 
 
 @contextmanager
-def running(title: str, total: int, done: Callable[[], int]) -> Iterator[None]:
+def running(title: str, total: int, done: Callable[[], int], *, again: str = GOES_ON) -> Iterator[None]:
     """Run a pipeline in the block: nothing but progress is printed, and failures become one line.
 
     Args:
         title: of the progress.
         total: clips.
         done: how many are; asked now and then.
+        again: what the same command does when it is given again.
 
     Raises:
         SpeechRnnError: the pipeline failed.
+        KeyboardInterrupt: Ctrl-C; says what the same command does.
     """
+    stopped = f"stopped; the same command {again}"
     ended = threading.Event()
     lost = threading.Event()
     with _quiet_processes(lost) as said, progress(title, total) as report:
@@ -144,14 +146,13 @@ def running(title: str, total: int, done: Callable[[], int]) -> Iterator[None]:
             if lost.is_set():
                 raise SpeechRnnError(
                     "a worker process was killed, for want of memory perhaps; free some, or take fewer --workers, and "
-                    "run it again, which goes on where this run stopped"
+                    f"run it again, which {again}"
                 ) from None
-            raise KeyboardInterrupt(_STOPPED) from None
+            raise KeyboardInterrupt(stopped) from None
         except Exception as error:
-            failure = _one_line(error, said())
-            if isinstance(failure, KeyboardInterrupt):
-                raise failure from None
-            raise failure from error
+            if _is_interrupt(error, said()):
+                raise KeyboardInterrupt(stopped) from None
+            raise _one_line(error, said(), again) from error
         finally:
             ended.set()
             watching.join()
@@ -207,20 +208,33 @@ def _writes_to(stream: object, descriptor: int) -> bool:
         return False
 
 
-def _one_line(error: BaseException, said: str) -> SpeechRnnError | KeyboardInterrupt:
-    """What went wrong in a pipeline, without Beam's frames around it."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_interrupt(error: BaseException, said: str) -> bool:
+    """Whether Ctrl-C is behind an error; Beam makes another one of it."""
+    return any(isinstance(one, KeyboardInterrupt) for one in _causes(error)) or _reason(error, said).startswith(
+        "KeyboardInterrupt"
+    )
+
+
+def _one_line(error: BaseException, said: str, again: str) -> SpeechRnnError:
+    """What went wrong in a pipeline, without Beam's frames around it."""
+    for cause in _causes(error):
         if isinstance(cause, SpeechRnnError):
             return type(cause)(str(cause).partition(" [while running")[0])
-        if isinstance(cause, KeyboardInterrupt):
-            return KeyboardInterrupt(_STOPPED)
-        cause = cause.__cause__ or cause.__context__
+    return SpeechRnnError(
+        f"the pipeline failed ({_reason(error, said)[:300]}); mend that and run it again, which {again}"
+    )
+
+
+def _reason(error: BaseException, said: str) -> str:
     lines = [line.strip() for line in str(error).partition(" [while running")[0].splitlines() if line.strip()]
-    reason = (lines or [_last(said)])[-1]
-    if reason.startswith("KeyboardInterrupt"):  # Beam makes another error of it
-        return KeyboardInterrupt(_STOPPED)
-    return SpeechRnnError(f"the pipeline failed ({reason[:300]}); {_GO_ON}")
+    return (lines or [_last(said)])[-1]
 
 
 def _last(text: str) -> str:
