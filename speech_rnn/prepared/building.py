@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
@@ -41,6 +42,8 @@ from speech_rnn.processes import alone
 
 PIECES = ".pieces"
 LOCK = ".lock"
+CLIPS_A_SHARD = 1_024  # 8 MB
+MOST_SHARDS = 4_096  # of a part
 LIBRARIES = ("apache-beam", "librosa", "numpy", "soundfile", "soxr", "tensorflow-datasets")
 
 
@@ -250,7 +253,9 @@ def _write_shards(kept: Plan, tables: Mapping[str, Table], folder: str, engine: 
         builder = builder_class()(plan=kept, data_dir=folder)
         builder.download_and_prepare(
             download_dir=join(kept.pieces, "downloads"),
-            download_config=tfds.download.DownloadConfig(beam_runner=engine.runner, beam_options=options),
+            download_config=tfds.download.DownloadConfig(
+                beam_runner=engine.runner, beam_options=options, num_shards=n_shards(n_clips)
+            ),
         )
     shards: dict[Part, int] = {}
     for part in PARTS:
@@ -268,6 +273,15 @@ def _write_shards(kept: Plan, tables: Mapping[str, Table], folder: str, engine: 
             )
         shards[part] = split.num_shards
     return shards
+
+
+def n_shards(n_clips: int) -> int:
+    """Files a part: enough for workers that share them, and not more than a file system bears.
+
+    >>> n_shards(300), n_shards(100_000), n_shards(100_000_000)
+    (1, 98, 4096)
+    """
+    return min(max(1, math.ceil(n_clips / CLIPS_A_SHARD)), MOST_SHARDS)
 
 
 def _sources(opened: Opened, tables: Mapping[str, Table]) -> tuple[SourceRecord, ...]:

@@ -103,7 +103,8 @@ def _of_pair(first: str, second: str, pairs: Sequence[PairFigures]) -> str:
     undecided = [pair for pair in pairs if pair.better is None]
     if not clauses:
         found = _range([signed(100 * difference) for difference in sorted(pair.difference for pair in pairs)])
-        return f"Between {names[0]} and {names[1]} no difference is shown {_where(undecided, pairs)} ({found} points)."
+        where = f"at {BUDGETS[pairs[0].budget]}" if len(pairs) == 1 else f"in any of {len(pairs)} comparisons"
+        return f"Between {names[0]} and {names[1]} no difference is shown {where} ({found} points)."
     if undecided:
         clauses.append(f"undecided {_where(undecided, pairs)}")
     return f"{'; '.join(clauses)}."

@@ -35,7 +35,7 @@ def pair(size: int, difference: float, better: str | None) -> PairFigures:
         ([pair(8, 0.001, None)], "Between LSTM and GRU no difference is shown at equal parameters (+0.1 points)."),
         (
             [pair(8, 0.001, None), pair(16, -0.004, None)],
-            "Between LSTM and GRU no difference is shown in all 2 comparisons (−0.4 to +0.1 points).",
+            "Between LSTM and GRU no difference is shown in any of 2 comparisons (−0.4 to +0.1 points).",
         ),
         ([pair(8, -0.02, "gru")], "GRU hears better than LSTM at equal parameters, by 2.0 points."),
         (
