@@ -19,12 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import tensorflow as tf
 
 from speech_rnn.config import AugmentationSettings, FeatureSettings, RunSettings, TaskSettings
 from speech_rnn.data.clips import Part
 from speech_rnn.prepared.record import RECORD, PreparedRecord, shard_paths
-from speech_rnn.prepared.shard_input import ShardInput
 from speech_rnn.prepared.shards import Shards
 
 SHARDS, CLIPS_A_SHARD = 16, 2_000
@@ -35,6 +33,8 @@ SAMPLES = 10  # of the memory
 
 def write(folder: Path) -> Shards:
     """A data set of noise."""
+    import tensorflow as tf  # not by the processes that bend, which import this file too
+
     rng = np.random.default_rng(0)
     part: Part = "training"
     record = PreparedRecord(
@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    from speech_rnn.prepared.shard_input import ShardInput
+
     run = settings()
     batch = run.training.batch_size
     with tempfile.TemporaryDirectory(prefix="speech_rnn_shards_") as folder:

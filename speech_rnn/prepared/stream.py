@@ -144,7 +144,7 @@ class Lane:
         seeds = rng.integers(2**31, size=2)
         files = tf.data.Dataset.from_tensor_slices([self._paths[index] for index in order])
         records = files.interleave(
-            lambda path: tf.data.TFRecordDataset(path, buffer_size=2**18),
+            tf.data.TFRecordDataset,
             cycle_length=OPEN_FILES if wanted.shuffle else 1,
             block_length=BLOCK,
         )
