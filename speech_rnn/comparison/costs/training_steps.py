@@ -14,9 +14,9 @@ import numpy as np
 
 from speech_rnn.comparison.plan import Contender
 from speech_rnn.comparison.results import Header
+from speech_rnn.learner import compiled_learner
 from speech_rnn.models import build_classifier
 from speech_rnn.settings import Settings
-from speech_rnn.training import compiled_learner
 
 WARM_UP = 3  # steps, until all is laid out
 STEPS_AN_EPOCH = 100  # of a schedule of the learning rate, which costs the same whatever it is
