@@ -10,6 +10,8 @@ import keras
 from speech_rnn.config import RunSettings, TrainingSettings
 from speech_rnn.models import build_in_a_row, build_with_words, build_written_out
 
+Pairs = list[tuple[keras.KerasTensor, keras.Variable]]
+
 
 def compiled_learner(
     classifier: keras.Model, settings: RunSettings, *, steps_an_epoch: int, n_words: int = 0
@@ -56,7 +58,10 @@ def _optimizer(settings: TrainingSettings, steps_an_epoch: int) -> _AdamW:
 
 
 class _AdamW(keras.optimizers.AdamW):
-    """AdamW that says how long the last gradient was: all of it together, before it is clipped."""
+    """AdamW that says how long the last gradient was: all of it together, before it is clipped.
+
+    Where several train together, it takes gradients for sums over all of them: Keras' own sums what it has clipped.
+    """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, **options: Any) -> None:
         super().__init__(schedule, name="adamw", **options)
@@ -69,3 +74,6 @@ class _AdamW(keras.optimizers.AdamW):
         squares = [keras.ops.sum(keras.ops.square(grad)) for grad in grads if grad is not None]
         self.gradient_norm.assign(keras.ops.sqrt(sum(squares)))
         super().apply(grads, trainable_variables)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Pairs) -> Pairs:
+        return grads_and_vars

@@ -1,0 +1,1 @@
+"""Several workers train one model: each hears its rows of every batch, and all make the same step."""

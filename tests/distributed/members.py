@@ -1,0 +1,72 @@
+"""Workers as processes of this machine, forked from one that has imported TensorFlow."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import os
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from speech_rnn.distributed.team import Team
+from tests.distributed.addresses import cluster_of, free_addresses
+from tests.forked import forking
+
+PATIENCE_S = 60.0
+LONGEST_S = 300.0
+
+
+def together(n: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What ``work(team, *arguments)`` returns in each of ``n`` workers; an error of one is raised here."""
+    addresses = free_addresses(n)
+    return _results([(_as_worker, (addresses, index, work, arguments)) for index in range(n)])
+
+
+def with_two_devices(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``work(team, *arguments)`` returns in a worker whose processor passes for two."""
+    return _results([(_with_two_devices, (work, arguments))])[0]
+
+
+def _results(members: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+    context = forking()
+    pipes = [context.Pipe(duplex=False) for _ in members]
+    processes = [
+        context.Process(target=_answer, args=(sending, function, arguments))
+        for (_, sending), (function, arguments) in zip(pipes, members, strict=True)
+    ]
+    for process in processes:
+        process.start()
+    for _, sending in pipes:
+        sending.close()
+    try:
+        answers = [receiving.recv() if receiving.poll(LONGEST_S) else TimeoutError() for receiving, _ in pipes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
+
+
+def _answer(
+    sending: multiprocessing.connection.Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    try:
+        sending.send(function(*arguments))
+    except Exception as error:
+        sending.send(RuntimeError(f"{type(error).__name__}: {error}"[:4_000]))
+    # Who answers first must not leave first: the others may still need it.
+    os.read(os.pipe()[0], 1)
+
+
+def _as_worker(addresses: list[str], index: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return work(Team.of_cluster(cluster_of(addresses, index), PATIENCE_S), *arguments)
+
+
+def _with_two_devices(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+    return work(Team.of_devices(["CPU:0", "CPU:1"]), *arguments)
