@@ -7,13 +7,14 @@ the same weights as one that was not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,10 +26,12 @@ from numpy.typing import NDArray
 
 from speech_rnn import atomic, checkpoint
 from speech_rnn.config import RunSettings
-from speech_rnn.data.bending import Batch
+from speech_rnn.data.bending import ALL, Batch, Share
 from speech_rnn.data.clips import SourceRecord
 from speech_rnn.data.inputs import TrainingInput
 from speech_rnn.data.store import Store
+from speech_rnn.distributed.step import SharedStep, forward
+from speech_rnn.distributed.team import Team
 from speech_rnn.errors import DataError, ModelError
 from speech_rnn.history import Epoch, score
 from speech_rnn.learner import compiled_learner
@@ -168,6 +171,7 @@ def train(
     *,
     workers: int | None = None,
     batch_folder: Path | None = None,
+    team: Team | None = None,
     report: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
     """Run a run to its end, from wherever it is.
@@ -177,6 +181,8 @@ def train(
         recordings: of its sources, decoded or prepared.
         workers: processes that make batches; as many as there are cores where not given.
         batch_folder: where batches are kept for other runs that hear the same.
+        team: those who train this run together, each calling this with a folder that all see; this process alone where
+            not given. The weights are the same but for rounding.
         report: called after each epoch.
 
     Returns:
@@ -184,43 +190,57 @@ def train(
 
     Raises:
         ModelError: another process trains this run, or its files are damaged.
-        Interrupted: Ctrl-C; the run is saved at the last step.
+        Interrupted: Ctrl-C, at any worker; the run is saved at the last step.
+        WorkerLostError: another worker has gone; what has been done since the last checkpoint is lost.
     """
+    team = Team() if team is None else team
     record = RunRecord.read(folder)
     settings = record.settings
     heard = training_input(recordings, settings, workers=workers, batch_folder=batch_folder)
     if heard.labels != record.labels:
         raise DataError(f"the recordings no longer give the labels of {folder}; train anew with another -o")
     taken = ModelError(f"another process trains {folder}; wait for it, or give another -o folder")
-    with alone(folder / ".lock", taken), _interruptible(folder), heard:
-        for name in ("checkpoint.npz", "best.npz", "final.npz", "history.jsonl"):
-            atomic.remove_leftovers(folder / name)
-        trainer = _Trainer(folder, record, heard)
+    with alone(folder / ".lock", taken) if team.is_chief else nullcontext(), _interruptible(folder), heard:
+        if team.is_chief:
+            for name in ("checkpoint.npz", "best.npz", "final.npz", "history.jsonl"):
+                atomic.remove_leftovers(folder / name)
+        trainer = _Trainer(folder, record, heard, team)
         trainer.run(report)
         return [Epoch(**entry) for entry in trainer.state.history]
 
 
 class _Trainer:
-    def __init__(self, folder: Path, record: RunRecord, heard: TrainingInput) -> None:
-        self.folder, self.record, self.heard = folder, record, heard
+    def __init__(self, folder: Path, record: RunRecord, heard: TrainingInput, team: Team) -> None:
+        self.folder, self.record, self.heard, self.team = folder, record, heard, team
         self.settings = record.settings.training
         self.steps_an_epoch = math.ceil(record.clips / self.settings.batch_size)
+        self.rows = self.settings.clips_in_a_row
+        # Clips in a row are of one worker, so each makes the whole batch and learns from its rows of clips.
+        self.share = ALL if self.rows > 1 else Share(team.index, team.size)
         keras.utils.set_random_seed(self.settings.seed)
         self.resumed = (folder / "checkpoint.npz").exists()
         self.state = self._resumed_state() if self.resumed else self._first_state()
-        self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
-        self.rows = self.settings.clips_in_a_row
+        self.all_stop = False
+        self.stopped: Callable[[], bool] = lambda: False
+        with team.scope():
+            self.model = classifier_of(record, {"mean": self.state.mean, "variance": self.state.variance})
         self.n_words = len(self.heard.heard_words) if self.settings.word_weight and self.rows == 1 else 0
         self.teachers = Teachers(folder, record)
-        self.learner, self.gradient_norm = compiled_learner(
-            self.model, record.settings, steps_an_epoch=self.steps_an_epoch, n_words=self.n_words
-        )
-        self.optimizer = self.learner.optimizer
-        self.optimizer.build(self.learner.trainable_variables)
+        with team.scope():
+            self.learner, self.gradient_norm = compiled_learner(
+                self.model, record.settings, steps_an_epoch=self.steps_an_epoch, n_words=self.n_words
+            )
+            self.optimizer = self.learner.optimizer
+            self.optimizer.build(self.learner.trainable_variables)
         if self.resumed:
             checkpoint.load(self._checkpoint, self._variables)
         elif record.begun_from:
             checkpoint.load(folder / INITIAL, self.model.weights)
+        self.shared_step = None
+        self.logits: Callable[[NDArray[np.float32]], NDArray[np.float32]] = self.model.predict_on_batch
+        if team.strategy is not None:
+            loss_weights = (1.0, self.settings.word_weight) if self.n_words else (1.0,)
+            self.shared_step, self.logits = SharedStep(team, self.learner, loss_weights), forward(self.model)
 
     @property
     def _checkpoint(self) -> Path:
@@ -233,19 +253,20 @@ class _Trainer:
 
     def run(self, report: Callable[[Epoch], None]) -> None:
         """Train the epochs that are left and leave ``final.npz``."""
-        with _stop_flag() as stopped, _tensorboard(self.folder / "tensorboard") as log:
+        curves = _tensorboard(self.folder / "tensorboard") if self.team.is_chief else nullcontext(lambda _: None)
+        with _stop_flag() as self.stopped, curves as log:
             # Not by the step: after the last step of an epoch its validation may still be to come.
             for epoch in range(len(self.state.history), self.settings.epochs):
-                self._train_epoch(epoch, stopped)
+                self._train_epoch(epoch)
                 entry = self._finish_epoch(epoch)
                 log(entry)
                 report(entry)
             self._save_weights("final.npz")
 
-    def _train_epoch(self, epoch: int, stopped: Callable[[], bool]) -> None:
+    def _train_epoch(self, epoch: int) -> None:
         state = self.state
         done = state.step - epoch * self.steps_an_epoch
-        batches = self.heard.training(epoch, first_batch=done)
+        batches = self.heard.training(epoch, first_batch=done, share=self.share)
         last = saved = time.monotonic()
         with progress(f"epoch {epoch + 1} of {self.settings.epochs}", self.steps_an_epoch - done) as bar:
             for batch in batches:
@@ -256,39 +277,62 @@ class _Trainer:
                         f"{self.settings.learning_rate} is the remedy"
                     )
                 now = time.monotonic()
+                state.loss_sum += loss * self._clips_of_step()
+                state.norm_sum += float(np.asarray(self.gradient_norm))
                 state.step += 1
-                state.loss_sum += loss * len(batch.labels)
-                state.norm_sum += float(self.gradient_norm.value)
                 state.seconds, last = state.seconds + now - last, now
                 bar.advance()
-                if stopped():
+                # Together: who got Ctrl-C has told the others with the step.
+                if self.stopped() if self.shared_step is None else self.all_stop:
                     self._save_checkpoint()
                     raise Interrupted(f"stopped and saved; speech-rnn train --resume {self.folder} goes on")
                 if now - saved > CHECKPOINT_EVERY_S:
                     self._save_checkpoint()
                     saved = now
 
+    def _clips_of_step(self) -> int:
+        """Clips of the batch that is next, of all workers."""
+        done = self.state.step % self.steps_an_epoch * self.settings.batch_size
+        return min(self.settings.batch_size, self.record.clips - done)
+
     def _step(self, batch: Batch) -> float:
-        """One step of the optimizer; the mean loss of the batch."""
-        features, targets = batch.features, self._targets(batch)
-        self.learner.reset_metrics()
+        """One step of the optimizer; the mean loss of the batch, of all workers' rows of it."""
+        features, targets = batch.features, [self._targets(batch)]
         if self.n_words:
             # A row of zeros where there is no word: its cross-entropy is 0.
-            words = np.eye(self.n_words + 1, dtype=np.float32)[batch.words][:, : self.n_words]
-            return float(self.learner.train_on_batch(features, [targets, words])[0])
+            targets.append(np.eye(self.n_words + 1, dtype=np.float32)[batch.words][:, : self.n_words])
         if self.rows > 1:
             # An epoch's last clips that fill no row are left out, and fewer than a row repeated; they are others in
             # each epoch.
             n = max(1, len(features) // self.rows)
             kept = np.resize(np.arange(len(features)), n * self.rows)
-            features, targets = (part[kept].reshape(n, self.rows, *part.shape[1:]) for part in (features, targets))
-        return float(self.learner.train_on_batch(features, targets))
+            features, *targets = (part[kept].reshape(n, self.rows, *part.shape[1:]) for part in (features, *targets))
+        if self.shared_step is not None:
+            return self._step_together(self.shared_step, features, targets)
+        self.learner.reset_metrics()
+        if self.n_words:
+            return float(self.learner.train_on_batch(features, targets)[0])
+        return float(self.learner.train_on_batch(features, targets[0]))
+
+    def _step_together(
+        self, step: SharedStep, features: NDArray[np.float32], targets: Sequence[NDArray[np.float32]]
+    ) -> float:
+        if self.rows > 1:
+            n = len(features)
+            own = Share(self.team.index, self.team.size).rows(n)
+            features, targets = features[own], [part[own] for part in targets]
+        else:
+            n = self._clips_of_step()
+            own = self.heard.rows(n, self.share)
+        stepped = step(features, targets, first=own.start, n=n, stops=self.stopped())
+        self.all_stop = stepped.stops
+        return stepped.loss
 
     def _targets(self, batch: Batch) -> NDArray[np.float32]:
         """What the scores are to be, float32 [n, labels]: the label, smoothed, and what teachers say."""
         n_labels, smoothing = len(self.record.labels), self.settings.label_smoothing
         targets = np.eye(n_labels, dtype=np.float32)[batch.labels] * (1 - smoothing) + smoothing / n_labels
-        if self.teachers:
+        if self.teachers and len(targets):
             targets += self.settings.teacher_weight * (self.teachers.scores(batch.features) - targets)
         return targets.astype(np.float32)
 
@@ -311,8 +355,9 @@ class _Trainer:
         state.history.append(entry.model_dump())
         state.loss_sum = state.norm_sum = state.seconds = 0.0
         # The checkpoint last: until it is there, a resumed run does all of this again.
-        lines = [json.dumps(line) + "\n" for line in state.history]
-        atomic.write_text(self.folder / "history.jsonl", "".join(lines))
+        if self.team.is_chief:
+            lines = [json.dumps(line) + "\n" for line in state.history]
+            atomic.write_text(self.folder / "history.jsonl", "".join(lines))
         if is_best:
             self._save_weights("best.npz")
         self._save_checkpoint()
@@ -321,23 +366,33 @@ class _Trainer:
     def _validate(self) -> tuple[float | None, float | None, int]:
         """Mean loss and accuracy on the validation part, and how many clips it has; ``None`` where it has none."""
         loss, right, n = 0.0, 0, 0
-        for features, labels in self.heard.validation():
-            logits = np.asarray(self.model.predict_on_batch(features), np.float64)
+        for number, (features, labels) in enumerate(self.heard.validation()):
+            if number % self.team.size != self.team.index:
+                continue
+            logits = np.asarray(self.logits(features), np.float64)
             top = logits.max(axis=1, keepdims=True)
             log_probabilities = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
             loss -= float(log_probabilities[np.arange(len(labels)), labels].sum())
             right, n = right + int((logits.argmax(axis=1) == labels).sum()), n + len(labels)
-        return (loss / n, right / n, n) if n else (None, None, 0)
+        loss, right, n = self.team.sum(np.array([loss, right, n], np.float64)).tolist()
+        return (loss / n, right / n, int(n)) if n else (None, None, 0)
 
     def _first_state(self) -> _State:
-        """Mean and variance of the features that training begins with; bent as they are, so that they fit.
+        self._check_folder(step=-1)
+        if self.record.begun_from:
+            initial, _ = checkpoint.read(self.folder / INITIAL)
+            return _State(0, 0.0, 0.0, [], initial["mean"], initial["variance"])
+        n_mfcc = self.record.settings.features.n_mfcc
+        told = self._normalization() if self.team.is_chief else np.zeros((2, n_mfcc))
+        mean, variance = self.team.of_chief(told.reshape(-1)).reshape(2, n_mfcc).tolist()
+        return _State(0, 0.0, 0.0, [], mean, variance)
+
+    def _normalization(self) -> NDArray[np.float64]:
+        """Mean and variance of the features that training begins with; bent as they are, so that they fit: [2, n_mfcc].
 
         The variance is one for all coefficients. Each brought to its own, the high ones, which are mostly noise, would
         be as loud as those that carry the word: 2.7 points less after eight epochs of Speech Commands.
         """
-        if self.record.begun_from:
-            initial, _ = checkpoint.read(self.folder / INITIAL)
-            return _State(0, 0.0, 0.0, [], initial["mean"], initial["variance"])
         n, total, squares, left = 0, np.zeros(1), np.zeros(1), NORMALIZATION_ITEMS
         for batch in self.heard.training(0):
             wide = batch.features[:left].astype(np.float64)
@@ -349,21 +404,35 @@ class _Trainer:
         mean = total / n
         # Recordings that are all silence don't vary at all.
         variance = max(float(np.mean(squares / n - np.square(mean))), 1e-3)
-        return _State(0, 0.0, 0.0, [], mean.astype(np.float32).tolist(), [float(np.float32(variance))] * len(mean))
+        return np.stack([mean, np.full(len(mean), variance)]).astype(np.float32).astype(np.float64)
 
     def _resumed_state(self) -> _State:
         saved, _ = checkpoint.read(self._checkpoint)
         try:
-            return _State(**saved)
+            state = _State(**saved)
         except TypeError as error:
             raise ModelError(f"{self._checkpoint} is of another version ({error}); train again") from None
+        self._check_folder(state.step)
+        return state
+
+    def _check_folder(self, step: int) -> None:
+        """Raise :class:`ModelError` where the chief sees another run in the folder, or another step of it."""
+        record = hashlib.sha256(self.record.to_json().encode()).digest()
+        seen = np.array([int.from_bytes(record[:6]), step], np.float64)
+        if not np.array_equal(self.team.of_chief(seen), seen):
+            raise ModelError(
+                f"{self.folder} holds another run here than where the chief is, or another step of it; give all "
+                "workers one folder that all of them see"
+            )
 
     def _save_checkpoint(self) -> None:
-        checkpoint.save(self._checkpoint, self._variables, vars(self.state))
+        if self.team.is_chief:
+            checkpoint.save(self._checkpoint, self._variables, vars(self.state))
 
     def _save_weights(self, name: str) -> None:
-        normalization = {"mean": self.state.mean, "variance": self.state.variance}
-        checkpoint.save(self.folder / name, self.model.weights, normalization)
+        if self.team.is_chief:
+            normalization = {"mean": self.state.mean, "variance": self.state.variance}
+            checkpoint.save(self.folder / name, self.model.weights, normalization)
 
 
 @contextmanager

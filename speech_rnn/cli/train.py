@@ -30,6 +30,8 @@ _FIELDS = {
     "clips_in_a_row": ("training", "clips_in_a_row"),
 }
 
+STRATEGIES = ("multi-worker", "mirrored")
+
 
 @click.command(short_help="Train a recognizer of words.")
 @data_option
@@ -115,6 +117,12 @@ _FIELDS = {
     metavar="RUN",
     help="Go on with a run that was stopped; takes everything else from it.",
 )
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    help="Train together, with the same result as alone: multi-worker, by all workers that TF_CONFIG names, each "
+    "started with this command; mirrored, by all GPUs of this machine.",
+)
 @cache_option
 @workers_option
 def command(
@@ -129,6 +137,7 @@ def command(
     resume: Path | None,
     begin_from: Path | None,
     teachers: tuple[str, ...],
+    strategy: str | None,
     cache: Path,
     workers: int | None,
     **options: Any,
@@ -158,11 +167,14 @@ def command(
             or begin_from
             or teachers
         ):
-            raise click.UsageError("--resume takes everything from the run; give only --cache or --workers with it.")
+            raise click.UsageError(
+                "--resume takes everything from the run; give only --cache, --workers or --strategy with it."
+            )
         with quiet():
-            from speech_rnn.cli.training_report import resume_run
+            from speech_rnn.cli.training_report import resume_run, team_of
 
-        resume_run(resume, cache, workers)
+        with team_of(strategy) as team:
+            resume_run(resume, cache, workers, team)
         return
     if not sources:
         raise click.UsageError("--data is missing: a folder with a sub-folder a word, 'corpus' or 'tfds'.")
@@ -181,20 +193,22 @@ def command(
         labels = settings.task.labels
         output = Path("runs") / f"{settings.model.cell}-{labels if isinstance(labels, str) else len(labels)}"
     with quiet():
-        from speech_rnn.cli.training_report import new_run
+        from speech_rnn.cli.training_report import new_run, team_of
 
-    new_run(
-        output,
-        sources,
-        settings,
-        cache,
-        workers,
-        auto_f_max=auto_f_max,
-        features_given=features_given,
-        clips_heard=None if not auto_epochs else recipe.clips_heard if recipe else USUAL_CLIPS_HEARD,
-        begin_from=begin_from,
-        teachers=teachers,
-    )
+    with team_of(strategy) as team:
+        new_run(
+            output,
+            sources,
+            settings,
+            cache,
+            workers,
+            team=team,
+            auto_f_max=auto_f_max,
+            features_given=features_given,
+            clips_heard=None if not auto_epochs else recipe.clips_heard if recipe else USUAL_CLIPS_HEARD,
+            begin_from=begin_from,
+            teachers=teachers,
+        )
 
 
 def _settings(

@@ -40,7 +40,10 @@ class SharedStep:
                 sums over all replicas.
             loss_weights: of the cross-entropy of each output.
         """
-        self._team, self._learner, self._loss_weights = team, learner, loss_weights
+        if team.strategy is None:
+            raise ValueError("who trains alone makes Keras' own steps")
+        self._strategy, self._replicas = team.strategy, team.replicas
+        self._learner, self._loss_weights = learner, loss_weights
         self._place = _Place()
         self._twin = _with_rows_of_masks(learner, self._place)
         # One signature: were it traced again by one worker alone, its sums would no longer meet those of the others.
@@ -84,15 +87,14 @@ class SharedStep:
     def _on_worker(
         self, features: Tensor, targets: list[Tensor], first: Tensor, n: Tensor, stops: Tensor
     ) -> tuple[Tensor, Tensor]:
-        strategy = self._team.strategy
-        told = strategy.run(self._on_replica, args=(features, targets, first, n, stops))
-        told = strategy.experimental_local_results(told)[0]
+        told = self._strategy.run(self._on_replica, args=(features, targets, first, n, stops))
+        told = self._strategy.experimental_local_results(told)[0]
         return told[0], told[1]
 
     def _on_replica(self, features: Tensor, targets: list[Tensor], first: Tensor, n: Tensor, stops: Tensor) -> Tensor:
         context = tf.distribute.get_replica_context()
-        replica, rows = context.replica_id_in_sync_group % self._team.replicas, tf.shape(features)[0]
-        begin, end = rows * replica // self._team.replicas, rows * (replica + 1) // self._team.replicas
+        replica, rows = context.replica_id_in_sync_group % self._replicas, tf.shape(features)[0]
+        begin, end = rows * replica // self._replicas, rows * (replica + 1) // self._replicas
         self._place.first, self._place.n = tf.minimum(first + begin, n - 1), n
         with tf.GradientTape() as tape:
             outputs = keras.tree.flatten(self._twin(_some(features, begin, end), training=True))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import faulthandler
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -18,6 +16,7 @@ from speech_rnn.distributed.cluster import Cluster
 from speech_rnn.distributed.meeting import PATIENCE_S, meet
 from speech_rnn.errors import SettingsError, SpeechRnnError
 
+STDERR = 2
 # What TensorFlow raises where another worker has died, or has begun anew and knows nothing of what was under way.
 _LOST = (
     tf.errors.UnavailableError,
@@ -61,6 +60,7 @@ class Team:
 
         Raises:
             SpeechRnnError: some haven't come.
+            WorkerLostError: another came and has gone.
             SettingsError: not all were told of the same cluster.
         """
         meet(cluster, patience_s)
@@ -68,7 +68,7 @@ class Team:
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec(jobs), task_type=cluster.job, task_id=cluster.task, rpc_layer="grpc"
         )
-        with _exit_after(patience_s):
+        with _exit_after(patience_s), losing_none():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         # TensorFlow takes SIGTERM for the notice of an end to come, and stays; whoever sends it means it.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -120,6 +120,14 @@ class Team:
         """
         return self.sum(values if self.is_chief else np.zeros_like(values))
 
+    def wait(self) -> None:
+        """Come back when all workers have called this.
+
+        Raises:
+            WorkerLostError: another has gone.
+        """
+        self.sum(np.zeros(1))
+
 
 def _sum_over(strategy: tf.distribute.Strategy, replicas: int) -> Callable[[NDArray[np.float64]], tf.Tensor]:
     # One signature: were it traced again by one worker alone, its sums would no longer meet those of the others.
@@ -149,9 +157,8 @@ def _exit_after(seconds: float) -> Iterator[None]:
 
     It holds Python's lock while it waits, so that neither a thread nor a signal could.
     """
-    with Path(os.devnull).open("w") as nothing:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nothing)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

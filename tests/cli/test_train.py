@@ -180,8 +180,19 @@ def test_the_help_says_the_defaults_that_the_settings_have() -> None:
         (["--data", "TONES", "--workers", "-1"], 2, "-1 is not in the range 0<=x<=256."),
         (["--data", "TONES", "-o", "/dev/null"], 1, "/dev/null can't be made, /dev/null is no folder to write in;"),
         (["--data", "TONES", "-o", "/dev/null/a"], 1, "/dev/null/a can't be made, /dev/null is no folder to write in"),
+        (
+            ["--data", "a", "--strategy", "multi-worker"],
+            1,
+            "TF_CONFIG is not set; it says who trains together, such as",
+        ),
+        (
+            ["--data", "a", "--strategy", "mirrored"],
+            1,
+            "strategy mirrored needs a GPU, and TensorFlow sees none; leave",
+        ),
+        (["--data", "a", "--strategy", "ps"], 2, "Invalid value for '--strategy': 'ps' is not one of 'multi-worker', "),
         (["--resume", "nothing"], 1, "nothing is not a training run; give a folder that speech-rnn train has written"),
-        (["--resume", "nothing", "--cell", "gru"], 2, "--resume takes everything from the run; give only --cache or"),
+        (["--resume", "nothing", "--cell", "gru"], 2, "--resume takes everything from the run; give only --cache, "),
         (["--resume", "nothing", "--data", "TONES"], 2, "--resume takes everything from the run; give only --cache"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.connection
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -13,14 +14,15 @@ from speech_rnn.distributed.team import Team
 from tests.distributed.addresses import cluster_of, free_addresses
 from tests.forked import forking
 
-PATIENCE_S = 60.0
-LONGEST_S = 300.0
+PATIENCE_S = 120.0
+LONGEST_S = 900.0
 
 
-def together(n: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What ``work(team, *arguments)`` returns in each of ``n`` workers; an error of one is raised here."""
+def together(n: int, work: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
+    """What ``work(team, ...)`` returns in each of ``n`` workers, ``None`` for one that dies; errors are raised here."""
     addresses = free_addresses(n)
-    return _results([(_as_worker, (addresses, index, work, arguments)) for index in range(n)])
+    call = partial(work, **options)
+    return _results([(_as_worker, (addresses, index, call, arguments)) for index in range(n)])
 
 
 def with_two_devices(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -40,7 +42,7 @@ def _results(members: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[
     for _, sending in pipes:
         sending.close()
     try:
-        answers = [receiving.recv() if receiving.poll(LONGEST_S) else TimeoutError() for receiving, _ in pipes]
+        answers = [_received(receiving) for receiving, _ in pipes]
     finally:
         for process in processes:
             process.kill()
@@ -49,6 +51,13 @@ def _results(members: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[
         if isinstance(answer, BaseException):
             raise answer
     return answers
+
+
+def _received(receiving: multiprocessing.connection.Connection) -> Any:
+    try:
+        return receiving.recv() if receiving.poll(LONGEST_S) else TimeoutError(f"no answer within {LONGEST_S} s")
+    except EOFError:
+        return None
 
 
 def _answer(

@@ -111,7 +111,8 @@ def of_two_workers() -> list[dict[str, Learned]]:
 
 @pytest.fixture(scope="module")
 def of_two_devices() -> dict[str, Learned]:
-    return with_two_devices(learn_all)
+    learned: dict[str, Learned] = with_two_devices(learn_all)
+    return learned
 
 
 def assert_same(found: Learned, expected: Learned, tolerance: float) -> None:
