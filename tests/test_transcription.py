@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from speech_rnn.beam.running import engine
 
 from speech_rnn import transcription
+from speech_rnn.beam.running import engine
 from speech_rnn.cli import recognize
 from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, DataError
