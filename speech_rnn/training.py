@@ -262,6 +262,7 @@ class _Trainer:
                 log(entry)
                 report(entry)
             self._save_weights("final.npz")
+            self.team.wait()  # who left sooner could not help a chief that dies while it writes
 
     def _train_epoch(self, epoch: int) -> None:
         state = self.state

@@ -117,11 +117,11 @@ class Transcript:
             names: whether a table names the files; JSON and CSV always do, a label track never.
         """
         self._write, self._form, self._names = write, form, names
-        self._file: Path | None = None  # of which a table has the head already
+        self._file: str | Path | None = None  # of which a table has the head already
         if form == "csv":
             write(_csv_line("file", "label", "score", "start", "time"))
 
-    def add(self, file: Path, heard: Detection) -> None:
+    def add(self, file: str | Path, heard: Detection) -> None:
         """A detection in a file; those of a file come together."""
         if self._form == "table":
             self._head(file)
@@ -141,14 +141,14 @@ class Transcript:
         else:
             self._write(audacity_line(heard.start, heard.time, heard.label))
 
-    def end(self, file: Path) -> None:
+    def end(self, file: str | Path) -> None:
         """The file has been heard to its end."""
         if self._form == "table" and self._file != file:
             self._head(file)
             self._write(f"{'–':>13}  nothing was heard\n")
         self._file = None
 
-    def _head(self, file: Path) -> None:
+    def _head(self, file: str | Path) -> None:
         if self._file == file:
             return
         self._file = file

@@ -7,6 +7,7 @@ end is listed in the summary and doesn't stop the others. Nothing of TensorFlow 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from speech_rnn.beam.files import is_remote, join, local_copy, matching, read_by
 from speech_rnn.beam.running import Engine, running
 from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, DataError
+from speech_rnn.processes import leave_with
 from speech_rnn.runtime import Recognizer, load
 from speech_rnn.transcript import BLOCK_S, Format, Transcript, check_names, track_name
 
@@ -87,7 +89,7 @@ def transcribe_many(
             pipeline
             | beam.Create(files, reshuffle=False)
             | beam.Reshuffle()
-            | beam.ParDo(_Transcribe(model, config.to_json(), form, folder))
+            | beam.ParDo(_Transcribe(model, config.to_json(), form, folder, os.getpid() if engine.here else None))
             | ToList()
             | beam.Map(_write_summary, summary, files)
         )
@@ -110,13 +112,15 @@ def found(names: Sequence[str]) -> list[str]:
 
 
 class _Transcribe(beam.DoFn):
-    def __init__(self, model: str, config: str, form: Format, folder: str) -> None:
+    def __init__(self, model: str, config: str, form: Format, folder: str, owner: int | None) -> None:
         super().__init__()
-        self._model, self._config, self._form, self._folder = model, config, form, folder
+        self._model, self._config, self._form, self._folder, self._owner = model, config, form, folder, owner
         self._recognizer: Recognizer | None = None
 
     def setup(self) -> None:
-        """Once a worker."""
+        """Once a worker, which has nothing to work for without the process that began it on this machine."""
+        if self._owner is not None and self._owner != os.getpid():
+            leave_with(self._owner)
         self._recognizer = load(self._model)
 
     def process(self, file: str) -> Iterator[Heard]:
@@ -126,21 +130,24 @@ class _Transcribe(beam.DoFn):
         rate, n_samples, n_detections = self._recognizer.sample_rate, 0, 0
         stream = self._recognizer.stream(DetectorConfig.from_json(self._config))
         lines: list[str] = []
+        path = join(self._folder, track_name(Path(file), self._form))
         transcript = Transcript(lines.append, self._form, names=False)
         try:
             for block in _blocks(file, rate):
                 n_samples += len(block)
                 for detection in stream.accept(block, rate):
-                    transcript.add(Path(file), detection)
+                    transcript.add(file, detection)
                     n_detections += 1
             for detection in stream.finish():
-                transcript.add(Path(file), detection)
+                transcript.add(file, detection)
                 n_detections += 1
-            transcript.end(Path(file))
+            transcript.end(file)
         except AudioError as error:
+            if not is_remote(path):
+                Path(path).unlink(missing_ok=True)  # of an earlier run; the summary says that there is none
             yield Heard(file, round(n_samples / rate, 3), n_detections, str(error))
             return
-        write_bytes(join(self._folder, track_name(Path(file), self._form)), "".join(lines).encode())
+        write_bytes(path, "".join(lines).encode())
         yield Heard(file, round(n_samples / rate, 3), n_detections)
 
 

@@ -50,7 +50,7 @@ class Engine:
     def options(self, workers: int = 1) -> PipelineOptions:
         """Beam's options, with so many processes on this machine."""
         options = PipelineOptions(list(self.arguments), runner=self.runner)
-        given = options.get_all_options(drop_default=True)
+        given = {argument.partition("=")[0].lstrip("-") for argument in self.arguments}
         direct = options.view_as(DirectOptions)
         if self.here and "direct_num_workers" not in given:
             direct.direct_num_workers = workers
@@ -126,7 +126,7 @@ def running(title: str, total: int, done: Callable[[], int], *, again: str = GOE
     stopped = f"stopped; the same command {again}"
     ended = threading.Event()
     lost = threading.Event()
-    with _quiet_processes(lost) as said, progress(title, total) as report:
+    with _interrupted_by(signal.SIGUSR1), _quiet_processes(lost) as said, progress(title, total) as report:
 
         def watch() -> None:
             before = 0
@@ -156,6 +156,19 @@ def running(title: str, total: int, done: Callable[[], int], *, again: str = GOE
         finally:
             ended.set()
             watching.join()
+
+
+@contextmanager
+def _interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """A signal raises KeyboardInterrupt in the block; of the main thread, where signals are handled."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 @contextmanager
@@ -198,7 +211,8 @@ def _said_by_a_thread(lost: threading.Event, failure: threading.ExceptHookArgs) 
     os.write(2, f"{failure.exc_type.__name__}: {failure.exc_value}\n".encode(errors="replace"))
     if _WORKER_ENDED in str(failure.exc_value) and not str(failure.exc_value).endswith(f" {-signal.SIGINT}"):
         lost.set()
-        _thread.interrupt_main()
+        # Not by SIGINT, which a shell makes background processes ignore.
+        _thread.interrupt_main(signal.SIGUSR1)
 
 
 def _writes_to(stream: object, descriptor: int) -> bool:

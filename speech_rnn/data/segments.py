@@ -9,7 +9,7 @@ The list is a CSV file, UTF-8, whose first line names its columns, in any order:
 ``file`` is below the folder of the list; ``start_s`` and ``stop_s`` are seconds from its beginning. ``speaker`` and
 ``part`` may be empty or left out. A speaker of eight hexadecimal digits is the same person everywhere, another name a
 person of this list. Where no part is given, the rule of Speech Commands decides by the speaker, or by the file where
-that is unknown, so that neither is in two parts.
+that is unknown; one file may so be in several parts, by its speakers.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def segments_digest(source: SegmentsSource, segments: Sequence[Segment], content
 def cut(
     path: str | Path, times: Sequence[tuple[float, float]], sample_rate: int
 ) -> Iterator[NDArray[np.float32] | AudioError]:
-    """Segments of one recording, decoded once, forward, in memory that doesn't grow with it.
+    """Segments of one recording, decoded once, forward; in memory are the segments, not the rest.
 
     Args:
         path: of the recording.
@@ -198,7 +198,8 @@ def cut(
     except AudioError as error:
         failure = error
     for index, (start, stop) in enumerate(bounds):
-        samples = np.concatenate(collected[index]) if collected[index] else np.zeros(0, np.float32)
+        pieces = collected.pop(index)
+        samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
         whole = len(samples) >= stop - start
         if whole or (failure is None and len(samples) and stop - at <= ROUNDING_S * sample_rate):
             yield samples

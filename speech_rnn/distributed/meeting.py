@@ -50,8 +50,9 @@ def _receive(cluster: Cluster, until: float, patience_s: float) -> None:
     """As the chief: wait for the others, then send them on together."""
     others = set(range(1, len(cluster.addresses)))
     _say_who_is_awaited(cluster, others)
-    with _listening(cluster, until) as server, ExitStack() as connections:
-        here: dict[int, socket.socket] = {}
+    here: dict[int, socket.socket] = {}
+    with _listening(cluster, until) as server, ExitStack() as at_end:
+        at_end.callback(_close_all, here)
         while others - set(here):
             left = until - time.monotonic()
             if left <= 0:
@@ -59,23 +60,34 @@ def _receive(cluster: Cluster, until: float, patience_s: float) -> None:
             server.settimeout(min(left, LOOK_EVERY_S))
             with suppress(TimeoutError):
                 connection, _ = server.accept()
-                connections.enter_context(connection)
                 index = _index(_line(connection, HELLO_S), cluster)
                 if index in others:
+                    if index in here:  # begun anew
+                        here[index].close()
                     here[index] = connection
-                elif index is not None:
-                    _send(connection, OTHERS)
-            here = {index: connection for index, connection in here.items() if not _has_gone(connection)}
+                else:
+                    if index is not None:
+                        _send(connection, OTHERS)
+                    connection.close()
+            for index in [index for index, connection in here.items() if _has_gone(connection)]:
+                here.pop(index).close()
         for connection in here.values():
             _send(connection, ALL_HERE)
+
+
+def _close_all(connections: dict[int, socket.socket]) -> None:
+    for connection in connections.values():
+        connection.close()
 
 
 def _index(hello: bytes, cluster: Cluster) -> int | None:
     """Who says so: -1 for one who was told of other workers, ``None`` for a stranger."""
     try:
         values = json.loads(hello)
-        workers, index = values["workers"], int(values["index"])
+        workers, index = values["workers"], values["index"]
     except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(index, int):
         return None
     return index if workers == list(cluster.addresses) else -1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata, resources
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -37,6 +39,7 @@ from speech_rnn.prepared.record import (
     NoiseRecord,
     PreparedRecord,
 )
+from speech_rnn.prepared.shards import Shards
 from speech_rnn.prepared.units import Unit, source_digest
 from speech_rnn.processes import alone
 
@@ -44,6 +47,7 @@ PIECES = ".pieces"
 LOCK = ".lock"
 CLIPS_A_SHARD = 1_024  # 8 MB
 MOST_SHARDS = 4_096  # of a part
+USUAL_LANES = 8
 LIBRARIES = ("apache-beam", "librosa", "numpy", "soundfile", "soxr", "tensorflow-datasets")
 
 
@@ -91,9 +95,11 @@ def prepare(
         if auto_f_max and (f_max := suggested_f_max(work)) != settings.f_max:
             settings = settings.changed(f_max=f_max)
             work = plan(opened, settings, join(folder, PIECES))
+        noises, noise = _noise(opened, settings)
+        noise_digest = hashlib.sha256(noise).hexdigest()
         if exists(join(folder, RECORD)):
-            return _whole_already(folder, plan_digest(work), began)
-        noises = _write_noise(opened, settings, join(folder, NOISE))
+            return _whole_already(folder, plan_digest(work), noise_digest, began)
+        write_bytes(join(folder, NOISE), noise)
         tables, reused = _pieces(work, engine)
         rejects = [(table.part, one) for table in tables.values() for one in table.rejects]
         lines = [{"name": one.name, "part": part, "reason": one.reason} for part, one in sorted(rejects, key=_by_name)]
@@ -115,6 +121,7 @@ def prepare(
             left_out=opened.left_out,
             digest=f"{sum(table.digest for table in tables.values()) % MODULUS:064x}",
             noises=noises,
+            noise_digest=noise_digest,
             shards=shards,
             made_with=_versions(),
             plan=plan_digest(work),
@@ -144,18 +151,15 @@ def builder_class() -> Any:
     raise DataError(f"the builder of {DATASET} is neither inside {str(package)!r} nor beside it; install it again")
 
 
-_modules: dict[Path, Any] = {}
-
-
+@cache
 def _loaded(path: Path) -> Any:
-    if path not in _modules:
-        spec = spec_from_file_location(f"speech_rnn.datasets.{DATASET}.{path.stem}", path)
-        if spec is None or spec.loader is None:
-            raise DataError(f"{str(path)!r} can't be loaded; install speech-rnn again")
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        _modules[path] = module
-    return _modules[path].Builder
+    """The builder's class; TFDS knows one class by a name only, so a module is loaded once."""
+    spec = spec_from_file_location(f"speech_rnn.datasets.{DATASET}.{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise DataError(f"{str(path)!r} can't be loaded; install speech-rnn again")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Builder
 
 
 @contextmanager
@@ -184,9 +188,9 @@ def _refuse_foreign(folder: str) -> None:
         raise DataError(f"{folder} holds other things, such as {min(others)!r}; give a new or empty folder")
 
 
-def _whole_already(folder: str, digest: str, began: float) -> Outcome:
-    record = PreparedRecord.read(folder)
-    if record.plan != digest:
+def _whole_already(folder: str, digest: str, noise_digest: str, began: float) -> Outcome:
+    record = Shards(folder).record  # which finds files that are missing
+    if (record.plan, record.noise_digest) != (digest, noise_digest):
         raise DataError(
             f"{folder} holds features already, of other recordings or settings; give another folder, or remove it"
         )
@@ -194,14 +198,14 @@ def _whole_already(folder: str, digest: str, began: float) -> Outcome:
     return Outcome(record, record.clips, time.monotonic() - began, before=True)
 
 
-def _write_noise(opened: Opened, settings: FeatureSettings, path: str) -> tuple[NoiseRecord, ...]:
+def _noise(opened: Opened, settings: FeatureSettings) -> tuple[tuple[NoiseRecord, ...], bytes]:
+    """The background noise of all sources: names and lengths, and int16 samples one behind the other."""
     noises, samples = [], []
     for number, source in enumerate(opened.sources):
         for name, waveform in zip(source.noises, source.noise_waveforms(settings.sample_rate), strict=True):
             samples.append(to_int16(waveform).astype("<i2").tobytes())
             noises.append(NoiseRecord(name=f"{number}/{name}", length=len(waveform)))
-    write_bytes(path, b"".join(samples))
-    return tuple(noises)
+    return tuple(noises), b"".join(samples)
 
 
 def _pieces(work: Plan, engine: Engine) -> tuple[dict[str, Table], int]:
@@ -278,10 +282,13 @@ def _write_shards(kept: Plan, tables: Mapping[str, Table], folder: str, engine: 
 def n_shards(n_clips: int) -> int:
     """Files a part: enough for workers that share them, and not more than a file system bears.
 
-    >>> n_shards(300), n_shards(100_000), n_shards(100_000_000)
-    (1, 98, 4096)
+    Many are a multiple of eight, which are the lanes of a usual batch.
+
+    >>> n_shards(300), n_shards(5_000), n_shards(100_000), n_shards(100_000_000)
+    (1, 5, 104, 4096)
     """
-    return min(max(1, math.ceil(n_clips / CLIPS_A_SHARD)), MOST_SHARDS)
+    n = max(1, math.ceil(n_clips / CLIPS_A_SHARD))
+    return min(n if n < USUAL_LANES else USUAL_LANES * math.ceil(n / USUAL_LANES), MOST_SHARDS)
 
 
 def _sources(opened: Opened, tables: Mapping[str, Table]) -> tuple[SourceRecord, ...]:

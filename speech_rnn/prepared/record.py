@@ -57,6 +57,7 @@ class PreparedRecord(Settings):
         digest: SHA-256 in hexadecimal, another one when a clip or what it is called is another one; their order
             doesn't matter.
         noises: the background noise, in the order of the file.
+        noise_digest: SHA-256 of it in hexadecimal.
         shards: files of each part.
         made_with: versions of the libraries.
         plan: SHA-256 in hexadecimal, another one when settings, clips, or sizes and times of the files behind them are
@@ -72,6 +73,7 @@ class PreparedRecord(Settings):
     left_out: Count = 0
     digest: str
     noises: Annotated[tuple[NoiseRecord, ...], Field(strict=False)] = ()
+    noise_digest: str = ""
     shards: Mapping[Part, Count]
     made_with: Mapping[str, str]
     plan: str = ""
@@ -96,16 +98,16 @@ class PreparedRecord(Settings):
                 f"{folder} holds no prepared features; give a folder that speech-rnn prepare has finished"
             ) from None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} can't be read ({error}); prepare the features again") from None
+            raise DataError(f"{path} can't be read ({error}); remove the folder and prepare anew") from None
         found = values.get("version") if isinstance(values, dict) else None
         if found != FORMAT_VERSION:
             raise DataError(
-                f"{path} has version {found!r}, this program reads {FORMAT_VERSION}; prepare the features again"
+                f"{path} has version {found!r}, this program reads {FORMAT_VERSION}; remove the folder and prepare anew"
             )
         try:
             return cls.from_json(json.dumps(values))
         except SettingsError as error:
-            raise DataError(f"{path} is damaged: {error}; prepare the features again") from None
+            raise DataError(f"{path} is damaged: {error}; remove the folder and prepare anew") from None
 
 
 def shard_paths(folder: str | epath.Path, record: PreparedRecord, part: Part) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from speech_rnn import features
+from speech_rnn import draws, features
 from speech_rnn.config import RunSettings
 from speech_rnn.data.batch_processes import BatchProcesses
 from speech_rnn.data.bending import ALL, Batch, Share
@@ -31,8 +31,8 @@ class ShardInput:
     """What a run hears of a prepared data set.
 
     An epoch is a number of batches, all of one size: as many as it takes to hear the words' clips so often, others and
-    silence as their shares ask. Lanes have as many clips as each other but for chance, so in an epoch a few clips of
-    one are not heard, and a few of another twice.
+    silence as their shares ask. Every lane gives as many clips, and the files are dealt out anew in each epoch: where
+    they don't divide by the lanes, clips of a lane with fewer are heard twice in an epoch, and some of another not.
     """
 
     def __init__(self, shards: Shards, settings: RunSettings, *, workers: int | None = None) -> None:
@@ -66,11 +66,6 @@ class ShardInput:
         self._maker = LaneBatchMaker(shards, task, settings, self._words)
         self._processes: BatchProcesses[RawBatch] | None = None
 
-    @property
-    def most_workers(self) -> int:
-        """Workers that can share the input: a lane each."""
-        return self._lanes
-
     def training(self, epoch: int, *, first_batch: int = 0, share: Share = ALL) -> Iterator[Batch]:
         """See :meth:`~speech_rnn.data.inputs.TrainingInput.training`."""
         if self._processes is None:
@@ -91,11 +86,11 @@ class ShardInput:
         training, lanes = self._settings.training, share.rows(self._lanes)
         numbers = range(lanes.start, lanes.stop)
         wanted = Wanted(self._shape, self._times, training.seed, shuffle=max(1, SHUFFLED // self._lanes))
+        order = draws.generator(training.seed, "dealt shards", epoch).permutation(len(self._paths))
+        dealt = [self._paths[index] for index in order.tolist()]
         with ExitStack() as open_lanes:
             streams = [
-                open_lanes.enter_context(
-                    closing(Lane(self._paths[lane :: self._lanes], wanted, number=lane, epoch=epoch))
-                )
+                open_lanes.enter_context(closing(Lane(dealt[lane :: self._lanes], wanted, number=lane, epoch=epoch)))
                 for lane in numbers
             ]
             for lane, stream in zip(numbers, streams, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,13 @@ class Shards:
         Raises:
             DataError: there is none, or files of it are missing.
         """
-        self.folder = folder
-        self.record = PreparedRecord.read(folder)
-        self.title = folder
-        missing = [path for part in self.record.shards for path in self.paths(part) if not epath.Path(path).exists()]
+        self.folder = self.title = _expanded(folder)
+        self.record = PreparedRecord.read(self.folder)
+        wanted = [path for part in self.record.shards for path in self.paths(part)]
+        there = {path.name for path in epath.Path(wanted[0]).parent.iterdir()} if wanted else set()
+        missing = [path for path in wanted if epath.Path(path).name not in there]
         if missing:
-            raise DataError(f"{missing[0]} is missing, one of {len(missing)} files; prepare the features again")
+            raise DataError(f"{missing[0]} is missing, one of {len(missing)} files; remove the folder and prepare anew")
 
     @property
     def synthetic(self) -> bool:
@@ -50,8 +52,8 @@ class Shards:
         return "; ".join(source.origin for source in self.record.sources)
 
     def digest(self) -> str:
-        """Another one when a clip, or what it is called, is another one."""
-        return self.record.digest
+        """SHA-256 in hexadecimal, another one when a clip, what it is called, or the background noise is another."""
+        return hashlib.sha256(f"{self.record.digest} {self.record.noise_digest}".encode()).hexdigest()
 
     def paths(self, part: Part) -> list[str]:
         """The files of a part, in order."""
@@ -73,9 +75,9 @@ class Shards:
             # Mapped where that can be: many processes hear it, and it may be hours.
             flat = np.memmap(local, np.int16, "r") if local.is_file() else np.frombuffer(path.read_bytes(), np.int16)
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} can't be read ({error}); prepare the features again") from None
+            raise DataError(f"{path} can't be read ({error}); remove the folder and prepare anew") from None
         if len(flat) != sum(lengths):
-            raise DataError(f"{path} has not the size that {RECORD} says; prepare the features again")
+            raise DataError(f"{path} has not the size that {RECORD} says; remove the folder and prepare anew")
         return np.split(flat, np.cumsum(lengths)[:-1])
 
     def words_as_clips(self) -> list[Clip]:
@@ -95,9 +97,13 @@ class Shards:
         self.record = PreparedRecord.read(self.folder)
 
 
+def _expanded(name: str) -> str:
+    return name if "://" in name else str(Path(name).expanduser())
+
+
 def is_prepared(name: str) -> bool:
     """Whether a source's name is that of a folder of prepared features."""
     try:
-        return bool((epath.Path(name) / RECORD).exists())
+        return bool((epath.Path(_expanded(name)) / RECORD).exists())
     except (OSError, ValueError, ImportError):  # a file system that is not there, or of which the library is not there
         return False

@@ -161,10 +161,10 @@ class Lane:
             except tf.errors.OpError as error:
                 reason = " ".join(str(error.message).split())[:160]
                 raise DataError(
-                    f"the shards of {self._paths[0]} can't be read ({reason}); prepare the features again"
+                    f"the shards of {self._paths[0]} can't be read ({reason}); remove the folder and prepare anew"
                 ) from None
             if len(keys):
-                again = (copies + 64 * number).astype(np.uint64) * np.uint64(KEY_STEP)
+                again = (copies.astype(np.uint64) + np.uint64(number << 20)) * np.uint64(KEY_STEP)
                 keys = ((keys.astype(np.uint64) + again) & np.uint64(KEY_MASK)).astype(np.int64)
                 yield Rows(log_mel, keys, words)
 

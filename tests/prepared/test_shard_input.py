@@ -218,7 +218,7 @@ def test_a_damaged_shard_is_said_in_one_line(store: Store, tmp_path: Path) -> No
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
-    with pytest.raises(DataError, match=r"can't be read .*; prepare the features again"):
+    with pytest.raises(DataError, match=r"can't be read .*; remove the folder and prepare anew"):
         batches(shards)
 
 
@@ -228,7 +228,7 @@ def test_a_frame_too_few_is_found(store: Store, tmp_path: Path) -> None:
     record = shards.record.changed(features=other)
     (Path(shards.folder) / RECORD).write_text(record.to_json())
 
-    with pytest.raises(DataError, match="prepare the features again"):
+    with pytest.raises(DataError, match="remove the folder and prepare anew"):
         batches(Shards(shards.folder), BENT.changed(features=other))
 
 
@@ -239,7 +239,7 @@ def test_missing_files_and_noise_of_another_size_are_found(store: Store, tmp_pat
         _ = shards.noise
 
     Path(shards.paths("validation")[0]).unlink()
-    with pytest.raises(DataError, match="is missing, one of 1 files; prepare the features again"):
+    with pytest.raises(DataError, match="is missing, one of 1 files; remove the folder and prepare anew"):
         Shards(shards.folder)
 
 
@@ -247,7 +247,7 @@ def test_missing_files_and_noise_of_another_size_are_found(store: Store, tmp_pat
     ("content", "message"),
     [
         (None, "holds no prepared features; give a folder that speech-rnn prepare has finished"),
-        ("[]", "has version None, this program reads 1; prepare the features again"),
+        ("[]", "has version None, this program reads 1; remove the folder and prepare anew"),
         ("{", "can't be read"),
         (json.dumps({"version": 1}), "is damaged"),
     ],
