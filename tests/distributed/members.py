@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import os
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -16,6 +18,12 @@ from tests.forked import forking
 
 PATIENCE_S = 120.0
 LONGEST_S = 900.0
+
+
+class Failed(NamedTuple):
+    """What an error of a worker was."""
+
+    told: str
 
 
 def together(n: int, work: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
@@ -41,23 +49,23 @@ def _results(members: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[
         process.start()
     for _, sending in pipes:
         sending.close()
+    waiting = {receiving: number for number, (receiving, _) in enumerate(pipes)}
+    answers: list[Any] = [None] * len(members)
     try:
-        answers = [_received(receiving) for receiving, _ in pipes]
+        while waiting:
+            ready = multiprocessing.connection.wait(list(waiting), LONGEST_S)
+            assert ready, f"no answer within {LONGEST_S:g} s"
+            for receiving in [one for one in waiting if one in ready]:
+                # Nothing comes from one who dies.
+                with suppress(EOFError):
+                    answers[waiting[receiving]] = receiving.recv()
+                if isinstance(answer := answers[waiting.pop(receiving)], Failed):
+                    raise AssertionError(answer.told)
     finally:
         for process in processes:
             process.kill()
             process.join()
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
     return answers
-
-
-def _received(receiving: multiprocessing.connection.Connection) -> Any:
-    try:
-        return receiving.recv() if receiving.poll(LONGEST_S) else TimeoutError(f"no answer within {LONGEST_S} s")
-    except EOFError:
-        return None
 
 
 def _answer(
@@ -66,7 +74,7 @@ def _answer(
     try:
         sending.send(function(*arguments))
     except Exception as error:
-        sending.send(RuntimeError(f"{type(error).__name__}: {error}"[:4_000]))
+        sending.send(Failed("".join(traceback.format_exception(error))[-8_000:]))
     # Who answers first must not leave first: the others may still need it.
     os.read(os.pipe()[0], 1)
 
