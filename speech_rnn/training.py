@@ -286,6 +286,7 @@ class _Trainer:
                 # Together: who got Ctrl-C has told the others with the step.
                 if self.stopped() if self.shared_step is None else self.all_stop:
                     self._save_checkpoint()
+                    self.team.wait()
                     raise Interrupted(f"stopped and saved; speech-rnn train --resume {self.folder} goes on")
                 if now - saved > CHECKPOINT_EVERY_S:
                     self._save_checkpoint()

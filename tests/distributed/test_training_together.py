@@ -16,9 +16,12 @@ from speech_rnn.data.folder import FolderSource
 from speech_rnn.data.store import Store, open_store
 from speech_rnn.distributed.team import Team, WorkerLostError
 from speech_rnn.errors import ModelError
+from speech_rnn.prepared.shard_input import LANE_CLIPS
+from speech_rnn.prepared.shards import Shards
 from speech_rnn.trained import open_trained
 from speech_rnn.training import Interrupted, start, train
 from tests.distributed.members import together, with_two_devices
+from tests.prepared.tone_shards import write_shards
 from tests.tones import FEATURES, small_settings, write_tones
 
 RUNS = {
@@ -152,6 +155,25 @@ def test_two_devices_train_what_one_alone_does(recordings: Recordings, alone: Pa
     assert with_two_devices(_train, folder, recordings.store) == "trained"
 
     assert_alike(folder, alone / "usual", 5e-6)
+
+
+@pytest.mark.slow
+def test_two_workers_share_shards_of_features(recordings: Recordings, tmp_path: Path) -> None:
+    store = recordings.store
+    shards = Shards(str(write_shards(tmp_path / "shards", store, FEATURES, {"training": 2, "validation": 1})))
+    settings = small_settings(batch_size=2 * LANE_CLIPS)
+    for name in ("alone", "of_two"):
+        start(tmp_path / name, settings, [shards], ["shards"], shards)
+
+    train(tmp_path / "alone", shards, workers=0)
+    assert together(2, _train_on_shards, tmp_path / "of_two", tmp_path / "shards") == ["trained"] * 2
+
+    assert_alike(tmp_path / "of_two", tmp_path / "alone", 5e-6)
+
+
+def _train_on_shards(team: Team, folder: Path, shards: Path) -> str:
+    train(folder, Shards(str(shards)), workers=0, team=team)
+    return "trained"
 
 
 @pytest.mark.slow
