@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from speech_rnn.distributed.team import Team, losing_none
+from speech_rnn.distributed.team import Team, noticing_lost_workers
 
 Tensor = Any  # TensorFlow's own types know no shapes
 
@@ -43,6 +44,7 @@ class SharedStep:
         if team.strategy is None:
             raise ValueError("who trains alone makes Keras' own steps")
         self._strategy, self._replicas = team.strategy, team.replicas
+        self._has_others = team.size > 1
         self._learner, self._loss_weights = learner, loss_weights
         self._place = _Place()
         self._twin = _with_rows_of_masks(learner, self._place)
@@ -80,7 +82,8 @@ class SharedStep:
         Raises:
             WorkerLostError: another worker has gone.
         """
-        with losing_none():
+        # Where there are no others, an error is this worker's own.
+        with noticing_lost_workers() if self._has_others else nullcontext():
             loss, stopping = self._step(features, list(targets), first, n, float(stops))
             return Stepped(float(loss), float(stopping) > 0)
 

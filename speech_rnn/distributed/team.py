@@ -68,7 +68,7 @@ class Team:
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec(jobs), task_type=cluster.job, task_id=cluster.task, rpc_layer="grpc"
         )
-        with _exit_after(patience_s), losing_none():
+        with _exit_after(patience_s), noticing_lost_workers():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         # TensorFlow takes SIGTERM for the notice of an end to come, and stays; whoever sends it means it.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -109,7 +109,7 @@ class Team:
         """
         if self._sum is None:
             return values
-        with losing_none():
+        with noticing_lost_workers():
             return np.asarray(self._sum(values), np.float64)
 
     def of_chief(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,7 +143,7 @@ def _sum_over(strategy: tf.distribute.Strategy, replicas: int) -> Callable[[NDAr
 
 
 @contextmanager
-def losing_none() -> Iterator[None]:
+def noticing_lost_workers() -> Iterator[None]:
     """Raise :class:`WorkerLostError` where TensorFlow finds that another worker has gone."""
     try:
         yield
