@@ -91,8 +91,9 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("speech_rnn"):
             raise
-        extra = EXTRAS.get(error.name or "", "train")
-        _end(1, f"speech-rnn: this needs the package {error.name}; pip install 'speech-rnn[{extra}]' brings it")
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(package, "train")
+        _end(1, f"speech-rnn: this needs the package {package}; pip install 'speech-rnn[{extra}]' brings it")
     except SpeechRnnError as error:
         _end(1, f"speech-rnn: {error}")
     except (KeyboardInterrupt, click.Abort) as error:
