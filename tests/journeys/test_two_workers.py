@@ -64,8 +64,9 @@ def workers(here: Path) -> Iterator[Workers]:
 
 
 def lines_of(err: str) -> list[str]:
-    """What is ours of the standard error; TensorFlow says something too where a worker has gone."""
-    return [line for line in err.splitlines() if line.startswith(("speech-rnn: ", "waiting for "))]
+    """What is said of workers; TensorFlow says something too where one has gone, so does who waits for the cache."""
+    ours = ("speech-rnn: ", "waiting for worker", "waiting for the chief")
+    return [line for line in err.splitlines() if line.startswith(ours)]
 
 
 @pytest.mark.slow
