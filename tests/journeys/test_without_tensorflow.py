@@ -108,7 +108,7 @@ def test_the_wheel_carries_the_builder_of_prepared_features(base: Path) -> None:
         "print(sorted(path.name for path in folder.iterdir() if path.suffix))"
     )
 
-    done = run(base / "python", "-c", code)
+    done = run(base / "python", "-P", "-c", code)  # not this folder's own package
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == "['README.md', '__init__.py', 'keyword_features_dataset_builder.py']"
