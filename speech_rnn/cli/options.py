@@ -75,6 +75,19 @@ data_option: Decorator = click.option(
     "(Google Speech Commands by TensorFlow Datasets), 'segments:LIST.csv' (clips within long recordings). May be given "
     "several times.",
 )
+f_max_option: Decorator = click.option(
+    "--f-max",
+    type=FMax(),
+    metavar="auto|HZ",
+    help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.  [default: auto]",
+)
+settings_option: Decorator = click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Settings to start from, a run's run.json for instance; options go before them.",
+)
 cache_option: Decorator = click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),

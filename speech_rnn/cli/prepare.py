@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from speech_rnn.cli.options import FMax, assigned_value, data_option, settings_in
+from speech_rnn.cli.options import assigned_value, data_option, f_max_option, settings_in, settings_option
 from speech_rnn.config import FeatureSettings
 from speech_rnn.errors import SettingsError
 
@@ -35,19 +35,8 @@ from speech_rnn.errors import SettingsError
     show_default="one, or one a core for over 20,000 clips",
     help="Processes on this machine; two or more take 20 seconds to start.",
 )
-@click.option(
-    "--f-max",
-    type=FMax(),
-    metavar="auto|HZ",
-    help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.  [default: auto]",
-)
-@click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="Settings to start from, a run's run.json for instance; options go before them.",
-)
+@f_max_option
+@settings_option
 @click.option(
     "--set",
     "assignments",

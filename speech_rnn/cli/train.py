@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from speech_rnn.cli.options import FMax, Labels, assigned_value, cache_option, data_option, settings_in, workers_option
+from speech_rnn.cli.options import (
+    Labels,
+    assigned_value,
+    cache_option,
+    data_option,
+    f_max_option,
+    settings_in,
+    settings_option,
+    workers_option,
+)
 from speech_rnn.config import AugmentationSettings, RunSettings
 from speech_rnn.errors import SettingsError
 from speech_rnn.presets import SIZES, USUAL_CLIPS_HEARD, Preset, Size, preset
@@ -54,12 +63,7 @@ STRATEGIES = ("multi-worker", "mirrored")
 )
 @click.option("--units", type=int, help="Units of a recurrent layer.  [default: 160]")
 @click.option("--layers", type=int, help="Recurrent layers.  [default: 2]")
-@click.option(
-    "--f-max",
-    type=FMax(),
-    metavar="auto|HZ",
-    help="Highest frequency heard; auto: 7600 Hz, or less if the recordings carry less.  [default: auto]",
-)
+@f_max_option
 @click.option("--epochs", type=int, help="Times that all clips are heard.  [default: 40 to 150, more if clips are few]")
 @click.option("--batch-size", type=int, help="Clips a step.  [default: 128]")
 @click.option("--learning-rate", type=float, help="At its highest.  [default: 0.002]")
@@ -90,13 +94,7 @@ STRATEGIES = ("multi-worker", "mirrored")
     "given several times; their mean is learned.",
 )
 @click.option("--no-augmentation", is_flag=True, help="Leave the training clips as they are.")
-@click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="Settings to start from, a run's run.json for instance; options go before them.",
-)
+@settings_option
 @click.option(
     "--set",
     "assignments",
