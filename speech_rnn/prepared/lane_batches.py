@@ -12,6 +12,7 @@ from speech_rnn.audio import FULL_SCALE_INT16
 from speech_rnn.config import RunSettings
 from speech_rnn.data.bending import Batch, Bender, Noisy
 from speech_rnn.data.clips import SILENCE, UNKNOWN
+from speech_rnn.data.inputs import Judged
 from speech_rnn.data.store import to_int16
 from speech_rnn.data.task import Task
 
@@ -78,15 +79,10 @@ class LaneBatchMaker:
         )
         return Batch(features.mfcc_from_log_mel(bent, settings), labels, words)
 
-    def silence(self, keys: NDArray[np.int64]) -> Batch:
+    def silence(self, keys: NDArray[np.int64]) -> Judged:
         """Silences of validation, in 16 bits as recordings are."""
         sound = to_int16(self.bender.silence(keys, "validation", 0)) * np.float32(1 / FULL_SCALE_INT16)
-        n = len(keys)
-        return Batch(
-            features.mfcc(sound, self.settings.features),
-            np.full(n, self._silence, np.int64),
-            np.full(n, -1, np.int64),
-        )
+        return Judged(features.mfcc(sound, self.settings.features), np.full(len(keys), self._silence, np.int64))
 
 
 class _SameLane:

@@ -141,8 +141,7 @@ class ShardInput:
                 yield Judged(mfcc, self._maker.label_of_word[rows.words])
         keys = -1 - np.arange(round(self._task.silence_share * wanted), dtype=np.int64)
         for start in range(0, len(keys), JUDGED_AT_ONCE):
-            silence = self._maker.silence(keys[start : start + JUDGED_AT_ONCE])
-            yield Judged(silence.features, silence.labels)
+            yield self._maker.silence(keys[start : start + JUDGED_AT_ONCE])
 
     def __enter__(self) -> Self:
         self._processes = BatchProcesses(self._maker, self._workers)
