@@ -135,6 +135,7 @@ def parse_segments(content: bytes, title: str) -> tuple[Segment, ...]:
         people = PurePosixPath(title.replace("\\", "/")).stem
         segments: list[Segment] = []
         seen: dict[str, int] = {}
+        heard_in: dict[str, tuple[Part, int]] = {}
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -145,6 +146,13 @@ def parse_segments(content: bytes, title: str) -> tuple[Segment, ...]:
             if segment.clip.name in seen:
                 raise DataError(f"{where}: it is the segment of line {seen[segment.clip.name]} again; remove one")
             seen[segment.clip.name] = lines.line_num
+            speaker, part = segment.clip.speaker, segment.clip.part
+            before, line = heard_in.setdefault(speaker, (part, lines.line_num))
+            if speaker and before != part:
+                name = cells[columns.index("speaker")].strip()
+                raise DataError(
+                    f"{where}: speaker {name!r} is in {part} here and in {before} in line {line}; give each one part"
+                )
             segments.append(segment)
     except UnicodeDecodeError:
         raise DataError(f"{title!r} is not UTF-8; save the list of segments as that") from None

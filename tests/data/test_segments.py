@@ -76,6 +76,10 @@ def test_a_list_with_a_byte_order_mark_and_other_line_ends_is_read() -> None:
         (f"{HEAD}a\x1b[31m.wav,0,1,yes\n", "can't be a file's name"),
         (f"{HEAD},0,1,yes\n", "line 2: file '' can't be a file's name"),
         (f"{HEAD}a.wav,0,1,yes\na.wav,0.0,1.0,no\n", "line 3: it is the segment of line 2 again"),
+        (
+            "file,start_s,stop_s,word,speaker,part\na.wav,0,1,yes,anna,training\nb.wav,0,1,yes,anna,testing\n",
+            "line 3: speaker 'anna' is in testing here and in training in line 2; give each one part",
+        ),
         (f'{HEAD}a.wav,0,1,"yes\n', "line 2: unexpected end of data; mend the line"),
         ("file,start_s,stop_s,word,part\na.wav,0,1,yes,test\n", "line 2: part 'test' must be training, validation"),
         (f"file,start_s,stop_s,word,speaker\na.wav,0,1,yes,{'x' * 65}\n", "must be up to 64 printable characters"),
