@@ -7,12 +7,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from speech_rnn import transcription
+from speech_rnn.beam.files import state_of
 from speech_rnn.beam.running import engine
 from speech_rnn.cli import recognize
 from speech_rnn.config import DetectorConfig
 from speech_rnn.errors import AudioError, DataError
 from speech_rnn.transcription import SUMMARY, Heard, found, transcribe_many
 from tests.cli.test_transcribe import OWN, WORDS_AT, write_words
+from tests.prepared.memory_files import FILES
 from tests.tone_listener import tone_recognizer
 
 HERE = engine(None, (), None)
@@ -73,6 +75,28 @@ def test_a_recording_that_cannot_be_read_is_listed_and_the_others_are_heard(tmp_
         ("good.wav", 3, False),
         ("none.wav", 0, True),
     ]
+
+
+def test_a_recording_elsewhere_is_heard_and_called_by_its_whole_name(tmp_path: Path, loaded: list[str]) -> None:
+    sound = write_words(tmp_path / "a.wav", WORDS_AT)
+    FILES["test://week/a[1].wav"] = sound.read_bytes()
+
+    heard = transcribe_many(["test://week/a*.wav"], "m", OWN, form="json", folder=str(tmp_path / "many"), engine=HERE)
+
+    assert [(one.file, one.detections, one.error) for one in heard] == [("test://week/a[1].wav", 3, "")]
+    lines = [json.loads(line) for line in (tmp_path / "many" / "a[1].heard.jsonl").read_text().splitlines()]
+    assert {line["file"] for line in lines} == {"test://week/a[1].wav"}
+    assert state_of("test://week/a[1].wav").size == sound.stat().st_size
+
+
+def test_what_an_earlier_run_heard_does_not_stand_for_a_recording_that_fails(tmp_path: Path, loaded: list[str]) -> None:
+    sound = write_words(tmp_path / "a.wav", WORDS_AT)
+    for _ in range(2):
+        heard = transcribe_many([str(sound)], "m", OWN, form="csv", folder=str(tmp_path / "many"), engine=HERE)
+        sound.write_bytes(b"no sound")
+
+    assert heard[0].error
+    assert [path.name for path in (tmp_path / "many").iterdir()] == [SUMMARY]
 
 
 def test_two_transcripts_of_one_name_are_refused(tmp_path: Path, loaded: list[str]) -> None:

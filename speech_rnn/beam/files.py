@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from speech_rnn import atomic
@@ -49,10 +49,11 @@ def matching(pattern: str) -> list[FileState]:
         found = FileSystems.match([pattern])[0].metadata_list
     except (OSError, ValueError) as error:
         raise DataError(f"{pattern!r} can't be looked through ({reason(error)}); check the path") from None
-    return sorted(
-        (FileState(one.path, int(one.size_in_bytes), float(one.last_updated_in_seconds or 0.0)) for one in found),
-        key=lambda state: state.path,
-    )
+    return sorted(map(_state, found), key=lambda state: state.path)
+
+
+def _state(found: FileMetadata) -> FileState:
+    return FileState(found.path, int(found.size_in_bytes), float(found.last_updated_in_seconds or 0.0))
 
 
 def state_of(path: str) -> FileState:
@@ -63,8 +64,12 @@ def state_of(path: str) -> FileState:
         except OSError:
             return FileState(path, 0, 0.0)
         return FileState(path, status.st_size, status.st_mtime)
-    found = matching(path)
-    return found[0] if found else FileState(path, 0, 0.0)
+    try:
+        # Not by matching, to which * and [ in a name are a pattern.
+        found = FileSystems.get_filesystem(path).metadata(path)
+    except (OSError, ValueError, BeamIOError):
+        return FileState(path, 0, 0.0)
+    return _state(found)
 
 
 def exists(path: str) -> bool:
