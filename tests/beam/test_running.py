@@ -38,11 +38,12 @@ def test_many_clips_are_worth_all_cores(monkeypatch: pytest.MonkeyPatch) -> None
     assert engine(None, [], None).workers_for(1_000_000) == 5
 
 
-def test_what_is_said_to_beam_itself_is_left_as_it_is() -> None:
-    here = engine(None, ["--direct_num_workers=4", "--direct_running_mode=multi_threading"], None)
+@pytest.mark.parametrize(("workers", "mode"), [(4, "multi_threading"), (1, "in_memory")])
+def test_what_is_said_to_beam_itself_is_left_as_it_is(workers: int, mode: str) -> None:
+    here = engine(None, [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"], None)
 
     direct = here.options(2).view_as(DirectOptions)
-    assert (direct.direct_num_workers, direct.direct_running_mode) == (4, "multi_threading")
+    assert (direct.direct_num_workers, direct.direct_running_mode) == (workers, mode)
 
 
 @pytest.mark.parametrize(

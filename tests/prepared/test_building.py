@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from speech_rnn.prepared.building import Outcome
 from speech_rnn.prepared.pieces import MODULUS, example_digest, example_key, examples, make_piece
 from speech_rnn.prepared.planning import open_all, plan
 from speech_rnn.prepared.record import SPLITS, PreparedRecord, shard_paths
+from speech_rnn.prepared.shards import Shards
 from tests.prepared.memory_files import OPENED, copy_folder
 from tests.prepared.small import RATE, TINY, speaker, write_words
 
@@ -109,6 +111,24 @@ def test_the_digest_is_the_sum_of_the_examples_in_any_order(features: Path) -> N
     assert PreparedRecord.read(str(features)).digest == f"{sum(digests) % MODULUS:064x}"
 
 
+def test_a_data_set_that_lacks_a_file_is_not_said_to_be_whole(words: Path, features: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(features, tmp_path / "features")
+    next((damaged / "keyword_features" / "1.0.0").glob("*train.tfrecord*")).unlink()
+
+    with pytest.raises(DataError, match="is missing, one of 1 files; remove the folder and prepare anew"):
+        prepare([words], damaged)
+
+
+def test_noise_counts_in_the_digest_of_shards(words: Path, features: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(words, tmp_path / "words")
+    (other / "_background_noise_" / "rain.wav").unlink()
+    prepare([other], tmp_path / "features")
+
+    mine, theirs = Shards(str(features)), Shards(str(tmp_path / "features"))
+    assert mine.record.digest == theirs.record.digest
+    assert mine.digest() != theirs.digest()
+
+
 def test_nothing_is_left_beside_the_data_set(features: Path) -> None:
     names = {path.name for path in features.iterdir()}
 
@@ -127,10 +147,13 @@ def test_what_is_whole_already_is_left_as_it_is(words: Path, features: Path) -> 
     assert (features / "prepared.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("other", ["settings", "recordings"])
+@pytest.mark.parametrize("other", ["settings", "recordings", "noise"])
 def test_a_folder_with_other_features_is_refused(words: Path, features: Path, tmp_path: Path, other: str) -> None:
     settings = TINY.changed(n_mels=5) if other == "settings" else TINY
     recordings = write_words(tmp_path / "words", 3) if other == "recordings" else words
+    if other == "noise":
+        recordings = shutil.copytree(words, tmp_path / "words")
+        (recordings / "_background_noise_" / "rain.wav").unlink()
 
     with pytest.raises(DataError, match="holds features already, of other recordings or settings; give another"):
         prepare([recordings], features, settings)

@@ -20,7 +20,7 @@ from speech_rnn.errors import DataError
 from speech_rnn.prepared.record import NOISE, RECORD, PreparedRecord
 from speech_rnn.prepared.shard_input import ShardInput
 from speech_rnn.prepared.shards import Shards
-from tests.prepared.tone_shards import write_shards
+from tests.prepared.tone_shards import key_of, write_shards
 from tests.tones import FEATURES, tone_settings, write_tones
 
 BATCH = 32
@@ -137,6 +137,21 @@ def test_workers_that_share_lanes_hear_together_what_one_alone_hears(shards: Sha
         assert_same([joined([share[number] for share in shares])], [batch])
         for worker, share in enumerate(shares):
             np.testing.assert_array_equal(share[number].features, batch.features[rows(BATCH, Share(worker, workers))])
+
+
+def test_where_files_do_not_divide_by_the_lanes_no_clip_is_heard_less_in_the_long_run(
+    store: Store, tmp_path: Path
+) -> None:
+    uneven = Shards(str(write_shards(tmp_path / "prepared", store, FEATURES, {"training": 3, "validation": 1})))
+
+    with ShardInput(uneven, AS_RECORDED, workers=0) as heard:
+        keys = np.concatenate([raw.keys[raw.words >= 0] for epoch in range(30) for raw in heard.raw(epoch)])
+
+    trained = [clip for clip in store.clips if clip.part == "training"]
+    file_of = {key_of(clip.name): row % 3 for row, clip in enumerate(trained)}
+    # Dealt alike in each epoch, the file that is alone in its lane would be heard 4 times where the others are 3 times.
+    of_files = Counter(file_of[key] for key in keys.tolist() if key in file_of)
+    assert min(of_files.values()) / max(of_files.values()) > 0.85
 
 
 def test_a_worker_too_many_is_refused(shards: Shards) -> None:
