@@ -67,7 +67,7 @@ def new_run(
         return
     initial = None if begin_from is None else open_trained(str(begin_from))
     teaching = [open_trained(teacher) for teacher in teachers]
-    is_there = team.size > 1 and (folder / "run.json").exists()
+    is_there = team.is_started_again and (folder / "run.json").exists()
     if not is_there:
         training.refuse_taken(folder)
     check_cell(settings.model.cell)  # before minutes of decoding

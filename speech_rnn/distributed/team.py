@@ -39,11 +39,19 @@ class Team:
         index: of this worker.
         size: how many workers there are.
         replicas: copies of the model that each of them has, one a device.
+        is_started_again: whether a worker that has ended is started with the same command, and so goes on.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None, index: int = 0, size: int = 1) -> None:
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy | None = None,
+        index: int = 0,
+        size: int = 1,
+        *,
+        is_started_again: bool = False,
+    ) -> None:
         """A team of one; see :meth:`of_cluster` and :meth:`of_devices` for the others."""
-        self.strategy, self.index, self.size = strategy, index, size
+        self.strategy, self.index, self.size, self.is_started_again = strategy, index, size, is_started_again
         # Of one worker; TensorFlow takes it that all have equally many.
         self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync // size
         self._sum = None if size == 1 or strategy is None else _sum_over(strategy, self.replicas)
@@ -72,7 +80,7 @@ class Team:
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         # TensorFlow takes SIGTERM for the notice of an end to come, and stays; whoever sends it means it.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        return cls(strategy, cluster.index, len(cluster.addresses))
+        return cls(strategy, cluster.index, len(cluster.addresses), is_started_again=True)
 
     @classmethod
     def of_devices(cls, devices: Sequence[str] = ()) -> Team:
