@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from speech_rnn.distributed.cluster import Cluster, split_address
 from speech_rnn.errors import SettingsError, SpeechRnnError
@@ -51,33 +51,35 @@ def _receive(cluster: Cluster, until: float, patience_s: float) -> None:
     others = set(range(1, len(cluster.addresses)))
     _say_who_is_awaited(cluster, others)
     here: dict[int, socket.socket] = {}
-    with _listening(cluster, until) as server, ExitStack() as at_end:
-        at_end.callback(_close_all, here)
-        while others - set(here):
-            left = until - time.monotonic()
-            if left <= 0:
-                raise _nobody(cluster, others - set(here), patience_s)
-            server.settimeout(min(left, LOOK_EVERY_S))
-            with suppress(TimeoutError):
-                connection, _ = server.accept()
-                index = _index(_line(connection, HELLO_S), cluster)
-                if index in others:
-                    if index in here:  # begun anew
-                        here[index].close()
-                    here[index] = connection
-                else:
-                    if index is not None:
-                        _send(connection, OTHERS)
-                    connection.close()
-            for index in [index for index, connection in here.items() if _has_gone(connection)]:
-                here.pop(index).close()
+    try:
+        with _listening(cluster, until) as server:
+            while others - set(here):
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise _nobody(cluster, others - set(here), patience_s)
+                server.settimeout(min(left, LOOK_EVERY_S))
+                with suppress(TimeoutError):
+                    _greet(server.accept()[0], cluster, others, here)
+                for index in [index for index, connection in here.items() if _has_gone(connection)]:
+                    here.pop(index).close()
         for connection in here.values():
             _send(connection, ALL_HERE)
+    finally:
+        for connection in here.values():
+            connection.close()
 
 
-def _close_all(connections: dict[int, socket.socket]) -> None:
-    for connection in connections.values():
-        connection.close()
+def _greet(connection: socket.socket, cluster: Cluster, others: set[int], here: dict[int, socket.socket]) -> None:
+    """Keep the connection of one of the others among those who are here; close any other."""
+    index = _index(_line(connection, HELLO_S), cluster)
+    if index in others:
+        if index in here:  # begun anew
+            here[index].close()
+        here[index] = connection
+        return
+    if index is not None:
+        _send(connection, OTHERS)
+    connection.close()
 
 
 def _index(hello: bytes, cluster: Cluster) -> int | None:

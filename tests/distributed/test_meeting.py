@@ -82,7 +82,17 @@ def test_one_who_came_and_went_is_waited_for_again() -> None:
         second.result()
 
 
-@pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n", b"[1]\n", b'{"workers": 1, "index": []}\n', b"\xff" * 99])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"PRI * HTTP/2.0\r\n",
+        b"[1]\n",
+        b'{"workers": 1, "index": []}\n',
+        b'{"workers": [], "index": Infinity}\n',
+        b"\xff" * 99,
+    ],
+)
 def test_strangers_are_left_alone(said: bytes) -> None:
     addresses = free_addresses(2)
     with ThreadPoolExecutor() as pool:
