@@ -28,7 +28,6 @@ from speech_rnn.comparison.results import (
     Results,
     ResultsFile,
     open_results,
-    read_results,
 )
 from speech_rnn.comparison.side_by_side import as_done, shared_store, side_by_side
 from speech_rnn.config import RunSettings
@@ -90,43 +89,12 @@ def run_comparison(
             comparison.remove_leftovers()
             if measured:
                 comparison.measure_kept(workers)
-            if jobs:
-                comparison.run_side_by_side()
-            else:
+            if not jobs:
                 comparison.run_here(workers)
+            elif file.results.missing:
+                comparison.run_side_by_side()
             if costs:
                 measure_costs(file, folder)
-        return file.results
-
-
-def measure_missing(
-    folder: Path,
-    prepared: Prepared,
-    *,
-    jobs: int = 0,
-    workers: int | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Results:
-    """Measure the cells of a comparison that are trained and not measured yet, as far as their runs are kept.
-
-    Args:
-        folder: of the comparison.
-        prepared: its recordings.
-        jobs: cells side by side, each in a process of its own with one thread; 0: in this process.
-        workers: processes that make sound for a cell in this process; as many as there are cores where not given.
-        say: told a line after each.
-
-    Raises:
-        DataError: there is no comparison, it is of other recordings, or another process is at it.
-        ModelError: a run's files are damaged.
-        SpeechRnnError: a process was killed.
-        Interrupted: Ctrl-C; what was done is saved.
-    """
-    there = read_results(folder / RESULTS).header
-    with open_results(folder / RESULTS, there.changed(recordings=_recordings(prepared))) as file:
-        comparison = _Comparison(folder, file, prepared, say, jobs=jobs, keep_runs=True, measured=True)
-        with _saying_how_to_go_on(folder):
-            comparison.measure_kept(workers)
         return file.results
 
 

@@ -15,7 +15,7 @@ from speech_rnn import training
 from speech_rnn.comparison import running
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import Answers, Header, Measured, Results, read_results
-from speech_rnn.comparison.running import measure_missing, run_comparison, seconds_left
+from speech_rnn.comparison.running import run_comparison, seconds_left
 from speech_rnn.data.bending import Batch
 from speech_rnn.data.store import Store
 from speech_rnn.errors import DataError, ModelError
@@ -281,9 +281,9 @@ def test_cells_whose_runs_are_kept_are_measured_later_and_those_measured_before_
     monkeypatch.setattr(running, "measure", weighed)
     shutil.move(folder / "runs" / KEYS[0], tmp_path / "away")
 
-    first = measure_missing(folder, prepared, say=said.append)
+    first = run_comparison(folder, PLAN, prepared, keep_runs=True, measured=True, say=said.append)
     shutil.move(tmp_path / "away", folder / "runs" / KEYS[0])
-    second = measure_missing(folder, prepared, say=said.append)
+    second = run_comparison(folder, PLAN, prepared, keep_runs=True, measured=True, say=said.append)
 
     assert list(first.measured) == KEYS[1:]
     assert list(second.measured) == KEYS[::-1]
@@ -297,7 +297,7 @@ def test_other_recordings_than_those_of_the_comparison_measure_nothing(
     other = prepare([str(write_tones(tmp_path / "tones", first_speaker=400))], PLAN.base, tmp_path / "cache")
 
     with pytest.raises(DataError, match="holds another comparison: digest of recordings is"):
-        measure_missing(never_stopped[0], other)
+        run_comparison(never_stopped[0], PLAN, other, keep_runs=True, measured=True)
 
 
 @pytest.mark.usefixtures("eager_module")

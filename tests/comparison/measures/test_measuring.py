@@ -19,7 +19,7 @@ from speech_rnn.comparison.measures.measuring import (
 from speech_rnn.comparison.measures.variants import VARIANTS
 from speech_rnn.comparison.plan import ComparisonPlan, Trial
 from speech_rnn.comparison.results import Header, Measured, Results, read_results
-from speech_rnn.comparison.running import measure_missing, run_comparison
+from speech_rnn.comparison.running import run_comparison
 from speech_rnn.errors import ModelError
 from speech_rnn.export.artefact import int8_stream
 from speech_rnn.export.calibration import calibration_features
@@ -195,7 +195,7 @@ def test_cells_are_measured_side_by_side_and_not_again(
         ]
         (folder / "results.jsonl").write_text("".join(f"{line}\n" for line in [*lines, *others]))
 
-        results = measure_missing(folder, prepared, jobs=1, say=said.append)
+        results = run_comparison(folder, PLAN, prepared, jobs=1, keep_runs=True, measured=True, say=said.append)
 
         line = results.measured["rnn-4-seed1"]
         assert said == ["  rnn-4-seed1 is measured"]
@@ -208,6 +208,7 @@ def test_cells_are_measured_side_by_side_and_not_again(
         assert read_results(folder / "results.jsonl").measured == results.measured
         nothing: Any = None
         monkeypatch.setattr("speech_rnn.comparison.running.side_by_side", nothing)
-        assert measure_missing(folder, prepared, jobs=1).measured == results.measured
+        again = run_comparison(folder, PLAN, prepared, jobs=1, keep_runs=True, measured=True)
+        assert again.measured == results.measured
     finally:
         (folder / "results.jsonl").write_text("".join(f"{line}\n" for line in lines))
